@@ -1,0 +1,261 @@
+"""The workers and devices that a lab runs on; owns all that it started."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import psutil
+
+from labkit.errors import ClusterError, SettingError
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.deploy import SpecCluster
+
+    from labkit.cluster.gang import Gang
+
+ClusterKind = Literal["cpu", "gpu", "existing"]
+CLOSE_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class Cluster:
+    """Dask workers with their devices; made by ``labkit.launch``. A context manager.
+
+    Attributes:
+        kind: ``cpu`` (local processes), ``gpu`` (dask-cuda) or ``existing`` (somebody's scheduler).
+        why: one sentence: what was chosen and why.
+        client: the Dask client.
+        workers: one entry per worker: name, address, host, pid, device.
+        num_cores: processor cores that local workers share; ``None`` for an existing cluster.
+        folder: private folder on the workers' host for data, removed when the cluster closes.
+        backend: of torch.distributed, ``gloo`` or ``nccl``.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: ClusterKind,
+        why: str,
+        client: Client,
+        owned: SpecCluster | None,
+        workers: list[dict[str, Any]],
+        num_cores: int | None,
+        folder: Path,
+        name: str,
+    ) -> None:
+        self.kind = kind
+        self.why = why
+        self.client = client
+        self.workers = workers
+        self.num_cores = num_cores
+        self.folder = folder
+        self.plugin_name = name
+        self.topic = name
+        self.closed = False
+        self._owned = owned
+        self._gangs: dict[str, Gang] = {}
+        self._lock = threading.RLock()
+        client.subscribe_topic(self.topic, self._take_events)
+        client.subscribe_topic("all", self._take_cluster_event)
+        # A weak reference: a cluster that nobody holds is not kept alive for the sake of its end.
+        self._close_at_exit = partial(_close, weakref.WeakMethod(self.close))
+        atexit.register(self._close_at_exit)
+
+    # -- what is there -------------------------------------------------------------------------
+
+    @property
+    def num_workers(self) -> int:
+        """Workers that the cluster has now."""
+        return len(self.alive_workers())
+
+    @property
+    def backend(self) -> str:
+        """``nccl`` where every rank has a GPU of its own, else ``gloo``."""
+        return "nccl" if self.kind == "gpu" else "gloo"
+
+    @property
+    def rank_device(self) -> str:
+        """The device of a rank as the rank sees it."""
+        return "cuda:0" if self.kind == "gpu" else "cpu"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Address of Dask's own dashboard, empty where bokeh is not installed."""
+        from importlib.util import find_spec
+
+        return str(self.client.dashboard_link) if find_spec("bokeh") else ""
+
+    def alive_workers(self) -> list[str]:
+        """Addresses of the workers that are there now."""
+        if self.closed:
+            return []
+        return list(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.num_workers} workers"
+        return f"<Cluster {self.kind}, {state}: {self.why}>"
+
+    # -- ranks ---------------------------------------------------------------------------------
+
+    def run_ranks(
+        self,
+        function: Callable[..., Any],
+        num_ranks: int,
+        *args: Any,
+        timeout_s: float | None = None,
+    ) -> list[Any]:
+        """Call ``function(context, *args)`` on ranks and wait for the results.
+
+        Args:
+            function: gets a ``RankContext``; ``torch.distributed`` is initialised. May be defined
+                in a notebook cell.
+            num_ranks: ranks, one per worker, between 1 and the number of workers.
+            timeout_s: seconds after which the ranks are ended; ``None`` waits for them.
+        Returns:
+            The results by rank.
+        Raises:
+            SettingError: ``num_ranks`` is out of range.
+            RankFailed: the first rank that raised or died, with its traceback.
+            TimeoutError: they took longer than ``timeout_s``.
+        """
+        gang = self.start_ranks(function, num_ranks, args)
+        try:
+            return gang.wait(timeout_s)
+        except (TimeoutError, KeyboardInterrupt):
+            gang.stop()
+            with contextlib.suppress(Exception):
+                gang.wait(CLOSE_S)
+            raise
+
+    def start_ranks(
+        self,
+        function: Callable[..., Any],
+        num_ranks: int,
+        args: tuple[Any, ...] = (),
+        *,
+        on_event: Callable[[int, dict[str, Any]], None] | None = None,
+        on_end: Callable[[Gang], None] | None = None,
+        origin_s: float | None = None,
+    ) -> Gang:
+        """Like ``run_ranks`` without waiting; see ``Gang``."""
+        from labkit.cluster.gang import Gang
+
+        if self.closed:
+            raise ClusterError("the cluster is closed; launch a new one")
+        if not 1 <= num_ranks <= self.num_workers:
+            raise SettingError(
+                f"{num_ranks} ranks do not fit {self.num_workers} workers; choose 1 to "
+                f"{self.num_workers}, or launch more workers"
+            )
+        return Gang(
+            self, function, num_ranks, args, on_event=on_event, on_end=on_end, origin_s=origin_s
+        )
+
+    def adopt(self, gang: Gang) -> None:
+        """Deliver events to this gang from now on."""
+        with self._lock:
+            if self.closed:
+                raise ClusterError("the cluster is closed; launch a new one")
+            self._gangs[gang.run] = gang
+
+    def dismiss(self, gang: Gang) -> None:
+        """Deliver no more events to this gang."""
+        with self._lock:
+            self._gangs.pop(gang.run, None)
+
+    def _take_events(self, event: tuple[float, Any]) -> None:
+        """On the client's IO thread: hand a batch of rank events to its gang; nothing else."""
+        message = event[1]
+        gang = self._gangs.get(message["run"])
+        if gang is not None:
+            for item in message["events"]:
+                gang.inbox.put(("event", message["rank"], item))
+
+    def _take_cluster_event(self, event: tuple[float, Any]) -> None:
+        """On the client's IO thread: tell the gangs of a worker that was lost."""
+        message = event[1]
+        if isinstance(message, dict) and message.get("action") == "remove-worker":
+            for gang in list(self._gangs.values()):
+                gang.inbox.put(("lost", message["worker"]))
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the runs, close the workers, and leave no process, port or file of ours behind."""
+        with self._lock:
+            if self.closed:
+                return
+            gangs = list(self._gangs.values())
+        for gang in gangs:
+            gang.inbox.put(("close",))
+        for gang in gangs:
+            gang.thread.join(CLOSE_S)
+        servers = self._fork_servers()
+        with self._lock:
+            self.closed = True
+        atexit.unregister(self._close_at_exit)
+        with contextlib.suppress(OSError, TimeoutError):
+            self.client.unsubscribe_topic("all")
+            self.client.unsubscribe_topic(self.topic)
+            if self._owned is None:
+                self.client.unregister_worker_plugin(self.plugin_name)
+                self.client.unregister_scheduler_plugin(self.plugin_name)
+        self.client.close()
+        if self._owned is not None:
+            self._owned.close(timeout=CLOSE_S)
+        if self.kind != "existing":
+            end_processes(servers, CLOSE_S)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _fork_servers(self) -> list[psutil.Process]:
+        """The fork server of this host, if it is ours and runs."""
+        from labkit.cluster.fork_server import PID_FILE
+
+        if self.kind == "existing":
+            return []
+        try:
+            process = psutil.Process(int((self.folder / PID_FILE).read_text()))
+            return [process] if str(self.folder) in process.cmdline() else []
+        except (OSError, ValueError, psutil.Error):
+            return []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
+    """Wait for processes that are about to end; kill those that do not."""
+    deadline = time.monotonic() + timeout_s
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except psutil.TimeoutExpired:
+            logger.warning("process %d did not end by itself and is killed", process.pid)
+            process.kill()
+
+
+def _close(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    close = method()
+    if close is not None:
+        close()

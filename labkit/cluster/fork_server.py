@@ -1,0 +1,245 @@
+"""One torch-preloaded process per host that forks a fresh process for every rank.
+
+Importing torch takes seconds and 200 MB; a fork of a process that already did takes some
+milliseconds and shares those pages. The server has one thread and never touches CUDA, so forking
+it is safe. It serves the Dask workers of its host over a Unix socket in a folder that only this
+user can enter.
+
+A request is one datagram ``rank`` or ``store`` with two file descriptors: the child's control
+connection, and a pipe on which the *server* reports the child's exit code. ``bye`` announces a
+worker that leaves on purpose. The end of a worker's connection ends the processes forked for it;
+when the last worker is gone the server exits, and removes the folder if its owner is gone too, so
+nothing survives a notebook that was killed.
+
+Usage: ``python -m labkit.cluster.fork_server FOLDER``
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+SOCKET_NAME = "ranks.sock"
+PID_FILE = "fork_server.pid"
+OWNER_FILE = "owner.pid"  # written by the process that made the folder
+LINGER_S = 3.0  # a worker that Dask restarts comes back within this time
+FIRST_WORKER_S = 60.0
+
+# Everything a rank would otherwise import after its fork, slowest first.
+PRELOAD = (
+    "torch",
+    "torch._dynamo",
+    "torch.distributed",
+    "torch.distributed.device_mesh",
+    "torch.distributed.pipelining",
+    "torch.distributed.tensor.parallel",
+    "torch.nn.parallel",
+    "labkit.cluster.rank_process",
+    "labkit.cluster.rank_store",
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A connected Dask worker and the exit pipes of the processes forked for it, by pid."""
+
+    connection: socket.socket
+    exit_pipes: dict[int, int] = field(default_factory=dict)
+    said_bye: bool = False
+
+
+class ForkServer:
+    """State of the server: its socket, its workers and their processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workers: dict[int, _Worker] = {}  # by file descriptor
+        self.listener = listen(folder)
+        # SIGCHLD wakes the select: Python writes the signal's number to this pipe.
+        self.wake_read, self.wake_write = os.pipe()
+        for end in (self.wake_read, self.wake_write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def serve(self) -> None:
+        """Fork on request until the last worker has left."""
+        deadline = time.monotonic() + FIRST_WORKER_S
+        while True:
+            watched = [self.listener.fileno(), self.wake_read, *self.workers]
+            timeout = None if self.workers else max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select(watched, [], [], timeout)
+            if not ready:
+                return
+            if self.wake_read in ready:
+                self._reap()
+            if self.listener.fileno() in ready:
+                connection, _ = self.listener.accept()
+                self.workers[connection.fileno()] = _Worker(connection)
+            for descriptor in [d for d in ready if d in self.workers]:
+                worker = self.workers[descriptor]
+                if not self._answer(worker):
+                    self._forget(worker)
+                    deadline = time.monotonic() + (0.0 if worker.said_bye else LINGER_S)
+
+    def _answer(self, worker: _Worker) -> bool:
+        """Handle one request; False when the worker has gone."""
+        try:
+            request, descriptors, _, _ = socket.recv_fds(worker.connection, 64, 2)
+        except ConnectionError:
+            return False
+        if not request:
+            return False
+        if request == b"bye":
+            worker.said_bye = True
+            return True
+        control, exit_pipe = descriptors
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.write(exit_pipe, f"fork failed: {error}".encode())
+            os.close(exit_pipe)
+            os.close(control)
+            return True
+        if pid == 0:
+            self._become(request.decode(), control, exit_pipe)
+        os.close(control)
+        worker.exit_pipes[pid] = exit_pipe
+        return True
+
+    def _become(self, program: str, control: int, exit_pipe: int) -> None:
+        """In the child: drop what belongs to the server, then run the program; never returns."""
+        from labkit.cluster import rank_process, rank_store
+
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(exit_pipe)
+            os.close(self.wake_read)
+            os.close(self.wake_write)
+            self.listener.close()
+            for worker in self.workers.values():
+                worker.connection.close()
+                for other in worker.exit_pipes.values():
+                    os.close(other)
+            main = rank_process.main if program == "rank" else rank_store.main
+            code = main(control, self.folder)
+        except BaseException:
+            logger.exception("a forked %s failed", program)
+        finally:
+            os._exit(code)
+
+    def _reap(self) -> None:
+        """Collect ended children and report their exit codes to whoever asked for them."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.wake_read, 4096)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for worker in self.workers.values():
+                exit_pipe = worker.exit_pipes.pop(pid, None)
+                if exit_pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        os.write(exit_pipe, str(os.waitstatus_to_exitcode(status)).encode())
+                    os.close(exit_pipe)
+
+    def _forget(self, worker: _Worker) -> None:
+        """A worker has gone: end what was forked for it."""
+        del self.workers[worker.connection.fileno()]
+        worker.connection.close()
+        for pid, exit_pipe in worker.exit_pipes.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.close(exit_pipe)
+
+
+def listen(folder: Path) -> socket.socket:
+    """A listening Unix socket in the folder; its path may be longer than the 107 bytes allowed.
+
+    The socket is bound through ``/proc/self/fd``, so that a deep temporary folder works too.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    (folder / SOCKET_NAME).unlink(missing_ok=True)
+    directory = os.open(folder, os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
+    finally:
+        os.close(directory)
+    listener.listen(128)
+    return listener
+
+
+def connect(folder: Path) -> socket.socket:
+    """Connect to the server of a folder.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    directory = os.open(folder, os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        os.close(directory)
+    return connection
+
+
+def owner_lives(folder: Path) -> bool:
+    """Whether the process that made the folder still runs, and so removes it itself.
+
+    On the hosts of somebody else's cluster no owner is written down, and the server removes it.
+    """
+    owner = folder / OWNER_FILE
+    try:
+        process = psutil.Process(int(owner.read_text()))
+        born_before = process.create_time() <= owner.stat().st_mtime
+        return born_before and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return False
+
+
+def main(folder: Path) -> None:
+    """Listen, preload, serve, and leave nothing behind."""
+    server = ForkServer(folder)
+    (folder / PID_FILE).write_text(str(os.getpid()))
+    for module in PRELOAD:
+        importlib.import_module(module)
+    import torch
+
+    torch.set_num_threads(1)
+    # Objects alive now are never collected, so the collector does not touch the shared pages.
+    gc.collect()
+    gc.freeze()
+    try:
+        server.serve()
+    finally:
+        if not owner_lives(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

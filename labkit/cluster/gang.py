@@ -1,0 +1,383 @@
+"""The client's side of a run: ranks started together or not at all, watched until the last ends."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import queue
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from labkit.cluster.cluster import Cluster
+    from labkit.cluster.rank_owner import RankEnd
+
+START_S = 60.0
+STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
+FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
+RESERVE_S = 3.0
+COLLECTIVE_S = 120.0
+# What a rank raises because another rank has gone; never the cause when there is a better one.
+PEER_ERRORS = ("DistBackendError", "DistNetworkError", "Connection", "gloo", "NCCL", "Socket")
+
+GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
+
+logger = logging.getLogger(__name__)
+
+
+def call_ranks(
+    cluster: Cluster, function: Callable[..., Any], num_ranks: int, args: tuple[Any, ...] = ()
+) -> list[Any]:
+    """Run ``function(context, *args)`` on ranks and wait; its results by rank."""
+    gang = Gang(cluster, function, num_ranks, args)
+    return gang.wait()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What the watching thread knows; read by others under the gang's condition."""
+
+    status: GangStatus = "starting"
+    started: set[int] = field(default_factory=set)
+    ends: dict[int, RankEnd] = field(default_factory=dict)
+    error: Exception | None = None
+    stopping: bool = False
+    started_s: float | None = None
+
+
+class Gang:
+    """Ranks of one run, one per worker.
+
+    Args:
+        cluster: where they run.
+        function: called as ``function(context, *args)`` on every rank, with a ``RankContext``;
+            functions defined in a notebook travel by value.
+        num_ranks: workers it takes, all at once.
+        args: further arguments.
+        on_event: called on the watching thread with ``(rank, event)`` for each live event.
+        on_end: called there once, before waiters wake, with the gang.
+        origin_s: wall clock of the user's call, the zero of ``context.now()``.
+    Raises:
+        BusyError: fewer free workers than ranks; nothing was started.
+        ClusterError: the cluster is closed.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        function: Callable[..., Any],
+        num_ranks: int,
+        args: tuple[Any, ...] = (),
+        *,
+        on_event: Callable[[int, dict[str, Any]], None] | None = None,
+        on_end: Callable[[Gang], None] | None = None,
+        origin_s: float | None = None,
+    ) -> None:
+        import cloudpickle
+
+        self.cluster = cluster
+        self.num_ranks = num_ranks
+        self.run = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.origin_s = time.time() if origin_s is None else origin_s
+        self.on_event = on_event
+        self.on_end = on_end
+        self.program: bytes = cloudpickle.dumps((function, args))
+        self.inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self.changed = threading.Condition()
+        self.progress = _Progress()
+        self.workers: list[str] = []
+        self.futures: list[Future] = []
+        self.placed_s = 0.0
+        cluster.adopt(self)
+        self.thread = threading.Thread(target=self._watch, name=f"gang-{self.run}", daemon=True)
+        try:
+            self._place()
+        except BaseException:
+            self._give_back()
+            raise
+        self.thread.start()
+
+    # -- what a user of the gang sees ----------------------------------------------------------
+
+    @property
+    def status(self) -> GangStatus:
+        """starting, running, done, stopped or failed."""
+        return self.progress.status
+
+    @property
+    def done(self) -> bool:
+        """Whether every rank has ended."""
+        return self.status in ("done", "stopped", "failed")
+
+    def stop(self) -> None:
+        """Ask the ranks to stop at the same step; they are ended if they do not follow."""
+        self.inbox.put(("stop",))
+
+    def wait(self, timeout_s: float | None = None) -> list[Any]:
+        """Results by rank, once all have ended.
+
+        Raises:
+            TimeoutError: they have not ended within ``timeout_s`` seconds; they go on.
+            RankFailed: a rank raised or died; names the first one, with its traceback.
+            RunStopped: it was stopped before the ranks had a result.
+        """
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.done, timeout_s):
+                raise TimeoutError(f"run {self.run} has not ended within {timeout_s} s; it goes on")
+        return self.results()
+
+    def results(self) -> list[Any]:
+        """Results by rank of a gang that has ended; raises as ``wait`` does."""
+        if self.progress.error is not None:
+            raise self.progress.error
+        return [pickle.loads(self.progress.ends[rank].result) for rank in range(self.num_ranks)]
+
+    def output(self) -> dict[int, str]:
+        """What each rank printed (its tail), once it has ended."""
+        return {rank: end.output for rank, end in sorted(self.progress.ends.items())}
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        """Reserve workers, deliver the program, submit one pinned task per rank."""
+        from labkit.cluster.rank_owner import host_rank, prepare
+
+        client, plugin = self.cluster.client, self.cluster.plugin_name
+        self.workers = self._reserve()
+        first = self.workers[0]
+        answer = client.run(prepare, plugin, self.run, self.program, True, workers=[first])
+        store, why = answer[first]
+        if store is None:
+            raise ClusterError(why)
+        if len(self.workers) > 1:
+            client.run(
+                prepare, plugin, self.run, self.program, False, workers=self.workers[1:]
+            )
+        self.placed_s = time.time() - self.origin_s
+        settings = {
+            "run": self.run,
+            "world_size": self.num_ranks,
+            "store": store,
+            "backend": self.cluster.backend,
+            "device": self.cluster.rank_device,
+            "sys_path": tuple(sys.path) + (str(Path.cwd()),),
+            "origin_s": self.origin_s,
+            "timeout_s": COLLECTIVE_S,
+        }
+        for rank, worker in enumerate(self.workers):
+            future = client.submit(
+                host_rank,
+                plugin,
+                self.cluster.topic,
+                {**settings, "rank": rank},
+                key=f"rank-{rank}-{self.run}",
+                workers=[worker],
+                allow_other_workers=False,
+                pure=False,
+                retries=0,
+            )
+            future.add_done_callback(lambda f, r=rank: self.inbox.put(("ended", r, f)))
+            self.futures.append(future)
+
+    def _reserve(self) -> list[str]:
+        from labkit.cluster.reservation import reserve
+
+        client = self.cluster.client
+        deadline = time.monotonic() + RESERVE_S
+        while True:
+            workers, why = client.run_on_scheduler(reserve, self.run, self.num_ranks, client.id)
+            if workers:
+                return list(workers)
+            if time.monotonic() > deadline or self.num_ranks > self.cluster.num_workers:
+                raise BusyError(f"{why}; wait for the other work to end, or use fewer devices")
+            time.sleep(0.05)
+
+    # -- watching ------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Thread: handle what arrives until every rank has ended; then tell the waiters."""
+        error: Exception | None = None
+        try:
+            error = self._attend()
+        except Exception as unexpected:
+            logger.exception("watching run %s failed", self.run)
+            error = unexpected
+        try:
+            if error is not None or len(self.progress.ends) < self.num_ranks:
+                self._end_ranks()
+            self._give_back()
+        except Exception:
+            logger.exception("run %s could not be cleared away", self.run)
+        self.progress.error = error
+        try:
+            if self.on_end is not None:
+                self.on_end(self)
+        except Exception as unexpected:
+            logger.exception("run %s ended, but its record could not be made", self.run)
+            self.progress.error = error = error or unexpected
+        with self.changed:
+            stopped = isinstance(error, RunStopped) or (self.progress.stopping and error is None)
+            self.progress.status = "stopped" if stopped else "failed" if error else "done"
+            self.changed.notify_all()
+
+    def _attend(self) -> Exception | None:
+        """Until the last rank has ended or the first has failed; the failure, if any."""
+        start_deadline = time.monotonic() + START_S
+        kill_at: float | None = None
+        while len(self.progress.ends) < self.num_ranks:
+            now = time.monotonic()
+            deadline = kill_at or (start_deadline if self.status == "starting" else now + 1.0)
+            try:
+                message = self.inbox.get(timeout=max(0.0, deadline - now))
+            except queue.Empty:
+                if kill_at is not None:
+                    return RunStopped(f"run {self.run} was stopped; its ranks had to be ended")
+                if self.status == "starting":
+                    missing = sorted(set(range(self.num_ranks)) - self.progress.started)
+                    return RankFailed(
+                        f"ranks {missing} did not start within {START_S:.0f} s", rank=missing[0]
+                    )
+                continue
+            if message[0] == "stop" and kill_at is None:
+                self.progress.stopping = True
+                kill_at = time.monotonic() + STOP_GRACE_S
+                self._ask_to_stop()
+            elif message[0] == "close":
+                return ClusterError(f"the cluster was closed while run {self.run} was on it")
+            elif message[0] == "event":
+                self._handle_event(*message[1:])
+            elif message[0] in ("ended", "lost"):
+                failure = self._handle_end(*message)
+                if failure is not None:
+                    return failure
+        return None
+
+    def _handle_event(self, rank: int, event: dict[str, Any]) -> None:
+        if event["type"] == "started":
+            with self.changed:
+                self.progress.started.add(rank)
+                if len(self.progress.started) == self.num_ranks:
+                    self.progress.status = "running"
+                    self.progress.started_s = event["at_s"]
+                    self.changed.notify_all()
+        elif self.on_event is not None:
+            self.on_event(rank, event)
+
+    def _handle_end(self, what: str, who: Any, future: Future | None = None) -> Exception | None:
+        """Note the end of a rank, or the loss of a worker; the failure to report, if it is one."""
+        self._note_end(what, who, future)
+        if all(end.status == "done" for end in self.progress.ends.values()):
+            return None
+        # Others fail because of the first: give them a moment, then name the cause.
+        deadline = time.monotonic() + FAILURE_GRACE_S
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                message = self.inbox.get(timeout=left)
+            except queue.Empty:
+                break
+            if message[0] in ("ended", "lost"):
+                self._note_end(*message)
+        return first_failure(list(self.progress.ends.values()), self.progress.stopping, self.run)
+
+    def _note_end(self, what: str, who: Any, future: Future | None = None) -> None:
+        from labkit.cluster.rank_owner import RankEnd
+
+        if what == "lost":
+            if who in self.workers:
+                rank = self.workers.index(who)
+                self.progress.ends.setdefault(
+                    rank,
+                    RankEnd(
+                        rank=rank,
+                        status="died",
+                        error=f"its worker {who} was lost",
+                        at_s=time.time(),
+                    ),
+                )
+            return
+        assert future is not None
+        if future.status == "finished":
+            self.progress.ends[who] = future.result(timeout=10)
+        else:
+            self.progress.ends.setdefault(
+                who,
+                RankEnd(
+                    rank=who,
+                    status="died",
+                    error=f"its task was {future.status}, its worker {self.workers[who]} is gone",
+                    at_s=time.time(),
+                ),
+            )
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def _ask_to_stop(self) -> None:
+        from labkit.cluster.rank_owner import stop_rank
+
+        self._on_workers(stop_rank)
+
+    def _end_ranks(self) -> None:
+        from labkit.cluster.rank_owner import end_rank
+
+        self._on_workers(end_rank)
+        # The tasks return once the processes are gone; only then is a worker free again.
+        deadline = time.monotonic() + 5.0
+        alive = self.cluster.alive_workers()
+        for future, worker in zip(self.futures, self.workers, strict=False):
+            while worker in alive and not future.done() and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    def _on_workers(self, function: Callable[..., None]) -> None:
+        """Call a function on those of the run's workers that are still there."""
+        alive = [w for w in self.workers if w in self.cluster.alive_workers()]
+        if alive and not self.cluster.closed:
+            self.cluster.client.run(
+                function, self.cluster.plugin_name, self.run, workers=alive, on_error="ignore"
+            )
+
+    def _give_back(self) -> None:
+        """Forget the tasks and free the workers."""
+        from labkit.cluster.reservation import release
+
+        self.cluster.dismiss(self)
+        client = self.cluster.client
+        if client.status == "running":
+            if self.futures:
+                # Forget them at once, or Dask would run a lost rank again on another worker.
+                client.cancel(self.futures, force=True)
+            client.run_on_scheduler(release, self.run)
+        self.futures = []
+
+
+def first_failure(ends: list[RankEnd], stopping: bool, run: str) -> Exception | None:
+    """The error that names the cause: a rank that died, else the first with an error of its own.
+
+    When a rank goes, its peers raise too because their connections break; those come last.
+    """
+    failed = [end for end in ends if end.status != "done"]
+    if not failed:
+        return None
+    if stopping:
+        return RunStopped(f"run {run} was stopped")
+
+    def blame(end: RankEnd) -> tuple[int, float]:
+        follows = end.status == "error" and any(word in end.error for word in PEER_ERRORS)
+        return (2 if follows else 0 if end.status == "died" else 1, end.at_s)
+
+    end = min(failed, key=blame)
+    verb = "died" if end.status == "died" else "failed"
+    detail = end.traceback or end.output
+    message = f"rank {end.rank} {verb}: {end.error}"
+    if detail.strip():
+        message += "\n\n" + detail.strip()
+    return RankFailed(message, rank=end.rank, rank_traceback=detail)

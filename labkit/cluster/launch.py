@@ -1,0 +1,277 @@
+"""Start a cluster on this host's GPUs or cores, or connect to one that runs elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
+
+from labkit.cluster.cluster import CLOSE_S, Cluster, ClusterKind
+from labkit.cluster.devices import Devices, find_devices
+from labkit.cluster.fork_server import OWNER_FILE
+from labkit.errors import ClusterError, LabError, SettingError
+
+if TYPE_CHECKING:
+    from distributed import Client, Worker
+    from distributed.deploy import SpecCluster
+
+WORKER_BYTES = 350 * 2**20  # a Dask worker and the rank beside it, measured
+MIN_WORKER_LIMIT_BYTES = 2**30
+
+logger = logging.getLogger(__name__)
+
+
+def launch(
+    num_workers: int | None = None,
+    *,
+    address: str | None = None,
+    device: Literal["auto", "cpu", "gpu"] = "auto",
+    timeout_s: float = 60.0,
+) -> Cluster:
+    """Start workers, one device each, or connect to a running Dask scheduler.
+
+    GPUs are found through NVML, without touching CUDA in this process. With GPUs, dask-cuda
+    starts one worker per GPU; without, workers are processes of one thread each that share the
+    cores. With ``address`` nothing is started: the workers there are used, and labkit must be
+    installed on them and on the scheduler.
+
+    Args:
+        num_workers: workers to start, >= 1; ``None`` takes every GPU, or one worker per core
+            and at least 2. With ``address``, how many workers to wait for.
+        address: of a running scheduler, such as ``tcp://10.0.0.1:8786``.
+        device: ``auto``, or force ``cpu`` or ``gpu``.
+        timeout_s: seconds within which all workers must be there.
+    Returns:
+        The cluster; close it, or use it as a context manager.
+    Raises:
+        SettingError: a count or a device that this host does not have, an unreadable address.
+        ClusterError: the workers did not come in time; everything started is closed again, and
+            the message holds the workers' logs.
+    """
+    if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 1):
+        raise SettingError(f"num_workers={num_workers!r} is not a count; choose a number >= 1")
+    if device not in ("auto", "cpu", "gpu"):
+        raise SettingError(f"device={device!r} is unknown; choose auto, cpu or gpu")
+    if address is not None:
+        return _connect(address, num_workers, timeout_s)
+    devices = find_devices()
+    kind = _choose_kind(devices, device, num_workers)
+    if num_workers is None:
+        num_workers = devices.count if kind == "gpu" else max(2, devices.num_cores)
+    _check_memory(num_workers)
+    return _start(kind, devices, num_workers, timeout_s)
+
+
+def most_workers() -> int:
+    """Workers that ``launch`` can start on this host: its GPUs, or as many as memory holds."""
+    devices = find_devices()
+    if devices.kind == "gpu":
+        return devices.count
+    return max(1, psutil.virtual_memory().available // WORKER_BYTES)
+
+
+def _choose_kind(devices: Devices, device: str, num_workers: int | None) -> Literal["cpu", "gpu"]:
+    if device == "gpu" and devices.kind != "gpu":
+        raise SettingError(f"device='gpu' but {devices.why}; use device='cpu'")
+    if device == "cpu" or devices.kind == "cpu":
+        return "cpu"
+    if num_workers is not None and num_workers > devices.count:
+        raise SettingError(
+            f"num_workers={num_workers} but there are {devices.count} GPUs and each worker needs "
+            f"one of its own; choose at most {devices.count}, or device='cpu'"
+        )
+    return "gpu"
+
+
+def _check_memory(num_workers: int) -> None:
+    available = psutil.virtual_memory().available
+    if num_workers * WORKER_BYTES > available:
+        raise SettingError(
+            f"num_workers={num_workers} need about {num_workers * WORKER_BYTES / 2**30:.1f} GiB "
+            f"but {available / 2**30:.1f} GiB are free; choose at most "
+            f"{max(1, available // WORKER_BYTES)}"
+        )
+
+
+def _start(
+    kind: Literal["cpu", "gpu"], devices: Devices, num_workers: int, timeout_s: float
+) -> Cluster:
+    """A cluster on this host. Everything is closed again when a part of it fails."""
+    from distributed import Client
+
+    folder = Path(tempfile.mkdtemp(prefix="labkit-"))  # mkdtemp makes it private, mode 0700
+    (folder / OWNER_FILE).write_text(str(os.getpid()))
+    owned: SpecCluster | None = None
+    client: Client | None = None
+    deadline = time.monotonic() + timeout_s
+    try:
+        owned = _local_cluster(kind, devices, num_workers, folder, timeout_s)
+        client = Client(owned, timeout=timeout_s, set_as_default=False)
+        client.wait_for_workers(num_workers, timeout=max(0.1, deadline - time.monotonic()))
+        _check_workers(client, num_workers)
+        if kind == "gpu":
+            used = ", ".join(devices.names[:num_workers])
+            why = f"{devices.why}; {num_workers} dask-cuda workers, one GPU each ({used})"
+        else:
+            why = f"{devices.why}; {num_workers} worker processes, one thread each"
+        return _finish(kind, why, client, owned, folder, folder.name, devices.num_cores)
+    except BaseException as error:
+        logs = _logs(owned)
+        if client is not None:
+            client.close()
+        if owned is not None:
+            owned.close(timeout=CLOSE_S)
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, LabError) or not isinstance(error, Exception):
+            raise
+        raise ClusterError(
+            f"{num_workers} {kind} workers did not start within {timeout_s:.0f} s "
+            f"({type(error).__name__}: {error}); everything was closed again.{logs}"
+        ) from error
+
+
+def _local_cluster(
+    kind: str, devices: Devices, num_workers: int, folder: Path, timeout_s: float
+) -> SpecCluster:
+    """Dask's own cluster for this host; every socket is bound to loopback."""
+    memory = psutil.virtual_memory().total
+    settings: dict[str, Any] = {
+        "n_workers": num_workers,
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "local_directory": str(folder / "dask"),
+        "memory_limit": max(MIN_WORKER_LIMIT_BYTES, int(0.8 * memory / num_workers)),
+        "death_timeout": timeout_s,
+        # A rank that dies hard must not be run again on another worker.
+        "scheduler_kwargs": {"allowed_failures": 0},
+        # Memory that numpy and Arrow freed goes back to the system; a worker above its limit by
+        # memory that it cannot account for would be paused for ever.
+        "env": {
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
+            "MALLOC_ARENA_MAX": "1",
+            "OMP_NUM_THREADS": "1",
+        },
+    }
+    if kind == "gpu":
+        try:
+            from dask_cuda import LocalCUDACluster
+        except ImportError as error:
+            raise ClusterError(
+                f"{devices.why}, but dask-cuda is not installed ({error}); "
+                "pip install 'labkit[gpu]', or use device='cpu'"
+            ) from error
+        return LocalCUDACluster(
+            CUDA_VISIBLE_DEVICES=list(devices.indices[:num_workers]), **settings
+        )
+    from distributed import LocalCluster
+
+    return LocalCluster(processes=True, worker_dashboard_address=None, **settings)
+
+
+def _connect(address: str, num_workers: int | None, timeout_s: float) -> Cluster:
+    """Use the workers of a running scheduler; they stay when the lab goes."""
+    from distributed import Client
+
+    deadline = time.monotonic() + timeout_s
+    try:
+        client = Client(address, timeout=timeout_s, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingError(
+            f"no Dask scheduler answers at {address!r} ({error}); give the address that the "
+            "scheduler printed, such as tcp://10.0.0.1:8786"
+        ) from error
+    try:
+        try:
+            client.wait_for_workers(
+                num_workers or 1, timeout=max(0.1, deadline - time.monotonic())
+            )
+        except TimeoutError as error:
+            there = len(client.scheduler_info(n_workers=-1)["workers"])
+            raise ClusterError(
+                f"the scheduler at {address} has {there} workers, not {num_workers or 1}, after "
+                f"{timeout_s:.0f} s; start more workers, or ask for fewer"
+            ) from error
+        name = f"labkit-{uuid.uuid4().hex[:10]}"
+        _watch_client(client, name)
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        why = f"connected to {address}, which has {count} workers"
+        folder = Path(client.run_on_scheduler(tempfile.gettempdir)) / name
+        return _finish("existing", why, client, None, folder, name, None)
+    except BaseException as error:
+        client.close()
+        if isinstance(error, ModuleNotFoundError):
+            raise ClusterError(
+                f"the scheduler or a worker at {address} cannot import {error.name}; install "
+                "labkit there too"
+            ) from error
+        raise
+
+
+def _finish(
+    kind: ClusterKind,
+    why: str,
+    client: Client,
+    owned: SpecCluster | None,
+    folder: Path,
+    name: str,
+    num_cores: int | None,
+) -> Cluster:
+    """Give every worker its rank owner and describe the workers."""
+    from labkit.cluster.rank_owner import RankOwner
+
+    client.register_plugin(RankOwner(name, name))
+    facts: dict[str, dict[str, Any]] = client.run(describe_worker)
+    workers = [{"address": address, **fact} for address, fact in facts.items()]
+    workers.sort(key=lambda w: (len(str(w["name"])), str(w["name"])))
+    return Cluster(
+        kind=kind,
+        why=why,
+        client=client,
+        owned=owned,
+        workers=workers,
+        num_cores=num_cores,
+        folder=folder,
+        name=name,
+    )
+
+
+def describe_worker(*, dask_worker: Worker) -> dict[str, Any]:
+    """On a worker: its name, host, process and device."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return {
+        "name": dask_worker.name,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": f"GPU {visible.split(',')[0]}" if visible else "CPU",
+    }
+
+
+def _check_workers(client: Client, num_workers: int) -> None:
+    """dask-cuda can start without a single worker and say nothing."""
+    there = len(client.scheduler_info(n_workers=-1)["workers"])
+    if there < num_workers:
+        raise ClusterError(f"{there} of {num_workers} workers are there")
+
+
+def _watch_client(client: Client, name: str) -> None:
+    """Have the foreign scheduler take our plugin off its workers when this client goes."""
+    from labkit.cluster.client_watch import ClientWatch
+
+    client.register_plugin(ClientWatch(name, client.id))
+
+
+def _logs(owned: SpecCluster | None) -> str:
+    """The logs of the scheduler and of the workers that answer, as text for an error."""
+    if owned is None or owned.status.name != "running":
+        return ""
+    logs = owned.get_logs()
+    return "".join(f"\n--- {name}\n{text}" for name, text in logs.items() if str(text).strip())

@@ -1,0 +1,54 @@
+"""What a function sees of its surroundings while it runs as one rank of a gang."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, kw_only=True)
+class RankContext:
+    """Handed as the first argument to every function that runs on ranks.
+
+    The default process group of ``torch.distributed`` is already initialised.
+
+    Attributes:
+        run: identifier of the gang.
+        rank, world_size: place in the gang.
+        local_rank: place among the gang's ranks on this host.
+        device: ``"cpu"``, or ``"cuda:0"``: a rank sees only its own GPU.
+        backend: ``"gloo"`` or ``"nccl"``.
+        origin_s: wall clock (``time.time``) of the call that started the run.
+        send: hands one live event to the client, batched and bounded; never blocks.
+        stop_flag: set when the user pressed Stop.
+    """
+
+    run: str
+    rank: int
+    world_size: int
+    local_rank: int
+    device: str
+    backend: str
+    origin_s: float
+    send: Callable[[dict[str, Any]], None]
+    stop_flag: threading.Event = field(default_factory=threading.Event)
+    _clock_offset_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._clock_offset_s = time.time() - time.perf_counter() - self.origin_s
+
+    def now(self) -> float:
+        """Seconds since the call that started the run; monotonic within a rank."""
+        return time.perf_counter() + self._clock_offset_s
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Send a live event (small, picklable) to the client; order is kept per rank."""
+        self.send(event)
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user asked this run to stop; ranks must agree before they act on it."""
+        return self.stop_flag.is_set()

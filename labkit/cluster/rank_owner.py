@@ -1,0 +1,396 @@
+"""The part of the lab that lives in every Dask worker: it owns the rank processes of that worker.
+
+A rank is a process of its own, so a collective that hangs can be killed without the worker, and
+the next run starts from a clean process. The Dask task of a rank waits for it, which keeps other
+tasks off the worker meanwhile, and returns how it ended instead of raising, so that Dask neither
+retries it nor logs the user's code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from labkit.cluster import fork_server
+from labkit.cluster.rank_process import RankJob
+from labkit.errors import ClusterError
+
+SERVER_LOG = "fork_server.log"
+START_SERVER_S = 30.0
+FORK_S = 60.0  # the first fork waits until the server has imported torch
+EXIT_S = 2.0
+OUTPUT_TAIL_BYTES = 8_192
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankEnd:
+    """How a rank ended.
+
+    Attributes:
+        status: ``done``, ``error`` (it raised), or ``died`` (killed, crashed, never started).
+        result: pickled return value when done.
+        error: one line: the exception, or the signal or exit code.
+        traceback: the rank's traceback.
+        output: the tail of what it printed.
+        at_s: wall clock of the end, to find the first failure of a gang.
+    """
+
+    rank: int
+    status: Literal["done", "error", "died"]
+    result: bytes = b""
+    error: str = ""
+    traceback: str = ""
+    output: str = ""
+    at_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Child:
+    """A process forked for this worker."""
+
+    control: Connection
+    exit_pipe: int
+    pidfd: int | None = None
+
+    def kill(self) -> None:
+        """SIGKILL; through the pidfd, so never to a stranger that got the same pid."""
+        if self.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def exit_code(self) -> str:
+        """Exit code as text once the process has ended, empty when it is not known in time."""
+        ready, _, _ = select.select([self.exit_pipe], [], [], EXIT_S)
+        return os.read(self.exit_pipe, 256).decode() if ready else ""
+
+    def close(self) -> None:
+        self.control.close()
+        os.close(self.exit_pipe)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+
+
+@dataclass(slots=True)
+class _Ranks:
+    """Ranks that run and programs that were delivered, by run; runs ended lately."""
+
+    children: dict[str, _Child] = field(default_factory=dict)
+    programs: dict[str, bytes] = field(default_factory=dict)
+    ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+
+
+class RankOwner(WorkerPlugin):
+    """Worker plugin that forks, watches and ends the rank processes of one Dask worker.
+
+    Args:
+        name: name of the plugin, one per cluster object of a client.
+        folder_name: name of the cluster's folder in the temporary directory of each host.
+    """
+
+    idempotent = True
+
+    def __init__(self, name: str, folder_name: str) -> None:
+        self.name = name
+        self.folder_name = folder_name
+
+    async def setup(self, worker: Worker) -> None:
+        """Leave the notebook's process group, and have a fork server on this host."""
+        # Jupyter's interrupt goes to the kernel's whole process group and would kill the workers.
+        if worker.nanny and os.getpgrp() != os.getpid():
+            os.setsid()
+        self.worker = worker
+        self.ranks = _Ranks()
+        self.store: tuple[_Child, tuple[str, int]] | None = None
+        self.server: subprocess.Popen[bytes] | None = None
+        self.connection: socket.socket | None = None
+        self.lock = threading.RLock()
+        self.folder = Path(tempfile.gettempdir()) / self.folder_name
+        await asyncio.to_thread(self.connect)
+
+    def teardown(self, worker: Worker) -> None:
+        """End every process of this worker and say goodbye to the fork server."""
+        with self.lock:
+            for child in self.ranks.children.values():
+                child.kill()
+            if self.store is not None:
+                self.store[0].close()
+                self.store = None
+            if self.connection is not None:
+                with contextlib.suppress(OSError):
+                    self.connection.send(b"bye")
+                self.connection.close()
+                self.connection = None
+        if self.server is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.server.wait(0.2)
+
+    def connect(self) -> socket.socket:
+        """The connection to this host's fork server; starts the server if there is none.
+
+        Raises:
+            ClusterError: the folder belongs to somebody else, or the server does not start.
+        """
+        with self.lock:
+            if self.connection is not None and _is_open(self.connection):
+                return self.connection
+            own_folder(self.folder)
+            with open(self.folder / "start.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                try:
+                    self.connection = fork_server.connect(self.folder)
+                except OSError:
+                    self.connection = self._start_server()
+            return self.connection
+
+    def _start_server(self) -> socket.socket:
+        with open(self.folder / SERVER_LOG, "ab") as output:
+            self.server = subprocess.Popen(
+                [sys.executable, "-m", "labkit.cluster.fork_server", str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        deadline = time.monotonic() + START_SERVER_S
+        while time.monotonic() < deadline and self.server.poll() is None:
+            try:
+                return fork_server.connect(self.folder)
+            except OSError:
+                time.sleep(0.01)
+        raise ClusterError(
+            f"the fork server did not start within {START_SERVER_S:.0f} s on "
+            f"{socket.gethostname()}: {self._server_log()}"
+        )
+
+    def _server_log(self) -> str:
+        """The tail of what the fork server had to say."""
+        log = self.folder / SERVER_LOG
+        text = log.read_text(errors="replace")[-2000:].strip() if log.exists() else ""
+        return text or "it left no message"
+
+    def fork(self, program: Literal["rank", "store"]) -> _Child:
+        """Ask the server for a fresh process; returns at once."""
+        control, theirs = Pipe()
+        exit_read, exit_write = os.pipe()
+        try:
+            with self.lock:
+                socket.send_fds(self.connect(), [program.encode()], [theirs.fileno(), exit_write])
+        finally:
+            theirs.close()
+            os.close(exit_write)
+        return _Child(control, exit_read)
+
+    def open_store(self) -> tuple[str, int]:
+        """Host and port of this worker's rendezvous store; starts one if there is none."""
+        with self.lock:
+            if self.store is not None:
+                child, address = self.store
+                if not child.control.poll():  # readable means closed: its server has gone
+                    return address
+                child.close()
+            child = self.fork("store")
+            try:
+                if not child.control.poll(FORK_S):
+                    raise EOFError
+                address = ("127.0.0.1", int(child.control.recv()))
+            except EOFError:
+                child.close()
+                raise ClusterError(
+                    f"the rendezvous store did not start within {FORK_S:.0f} s: "
+                    f"{self._server_log()}"
+                ) from None
+            self.store = (child, address)
+            return address
+
+    def run_rank(self, job: RankJob, topic: str) -> RankEnd:
+        """Fork a rank, forward its events, and wait for its end. Blocks the task's thread."""
+        with self.lock:
+            if job.run in self.ranks.ended:
+                return RankEnd(rank=job.rank, status="died", error="ended before it started")
+            child = self.fork("rank")
+            self.ranks.children[job.run] = child
+        try:
+            child.control.send(job)
+            return self._attend(child, job, topic)
+        except (EOFError, OSError):
+            code = child.exit_code()
+            return RankEnd(
+                rank=job.rank,
+                status="died",
+                error=describe_exit(code),
+                output=self._output(job),
+                at_s=time.time(),
+            )
+        finally:
+            child.kill()
+            child.exit_code()  # the process is gone when the task returns
+            with self.lock:
+                del self.ranks.children[job.run]
+            child.close()
+            (self.folder / "output" / f"{job.run}-{job.rank}.log").unlink(missing_ok=True)
+
+    def _attend(self, child: _Child, job: RankJob, topic: str) -> RankEnd:
+        """Handle a rank's messages until its last one."""
+        while True:
+            kind, *rest = child.control.recv()
+            if kind == "hello":
+                child.pidfd = os.pidfd_open(rest[0])
+                if job.run in self.ranks.ended:
+                    child.kill()
+            elif kind == "started":
+                self._log(topic, job, [{"type": "started", "at_s": rest[0]}])
+            elif kind == "events":
+                self._log(topic, job, rest[0])
+            elif kind == "done":
+                child.exit_code()
+                return RankEnd(
+                    rank=job.rank,
+                    status="done",
+                    result=rest[0],
+                    output=self._output(job),
+                    at_s=time.time(),
+                )
+            else:
+                error, formatted, at_s = rest
+                return RankEnd(
+                    rank=job.rank,
+                    status="error",
+                    error=error,
+                    traceback=formatted,
+                    output=self._output(job),
+                    at_s=at_s,
+                )
+
+    def _log(self, topic: str, job: RankJob, events: list[dict[str, Any]]) -> None:
+        self.worker.log_event(topic, {"run": job.run, "rank": job.rank, "events": events})
+
+    def _output(self, job: RankJob) -> str:
+        """The tail of what a rank printed."""
+        try:
+            with open(self.folder / "output" / f"{job.run}-{job.rank}.log", "rb") as output:
+                output.seek(0, os.SEEK_END)
+                output.seek(max(0, output.tell() - OUTPUT_TAIL_BYTES))
+                return output.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+
+def own_folder(folder: Path) -> None:
+    """Make the folder, or check that it is ours alone.
+
+    Raises:
+        ClusterError: it belongs to another user or others may enter it.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.stat()
+    if state.st_uid != os.getuid() or state.st_mode & 0o077:
+        raise ClusterError(f"{folder} is not a private folder of this user; remove it and retry")
+
+
+def describe_exit(code: str) -> str:
+    """An exit code as a person would say it: ``-9`` becomes ``killed by SIGKILL``."""
+    if code.startswith("-") and code[1:].isdigit():
+        return f"killed by {signal.Signals(int(code[1:])).name}"
+    if code.isdigit():
+        return f"exited with code {code}"
+    return code or "its process is gone"
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the peer is still there; it never sends, so readable means closed."""
+    ready, _, _ = select.select([connection], [], [], 0)
+    return not ready
+
+
+# What the client asks of a worker. These run on the worker's event loop through ``client.run``,
+# which works while the worker's only thread waits for a rank.
+
+
+async def prepare(
+    plugin: str, run: str, program: bytes, with_store: bool, *, dask_worker: Worker
+) -> tuple[tuple[str, int] | None, str]:
+    """Deliver a run's program to a worker; open the rendezvous store where asked.
+
+    Returns:
+        The store's host and port or None, and what went wrong. It never raises, because Dask
+        would log the whole program.
+    """
+    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
+    try:
+        address = await asyncio.to_thread(owner.open_store) if with_store else None
+    except (ClusterError, OSError) as error:
+        return None, str(error)
+    owner.ranks.programs[run] = program
+    return address, ""
+
+
+def stop_rank(plugin: str, run: str, *, dask_worker: Worker) -> None:
+    """Ask the rank of a run to stop at the next step."""
+    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
+    child = owner.ranks.children.get(run)
+    if child is not None:
+        with contextlib.suppress(OSError):
+            child.control.send("stop")
+
+
+def end_rank(plugin: str, run: str, *, dask_worker: Worker) -> None:
+    """Kill the rank of a run, or keep it from starting."""
+    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
+    owner.ranks.programs.pop(run, None)
+    owner.ranks.ended.append(run)
+    child = owner.ranks.children.get(run)
+    if child is not None:
+        child.kill()
+
+
+def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
+    """The Dask task of a rank: start it, wait for it, tell how it ended."""
+    owner: RankOwner = get_worker().plugins[plugin]  # type: ignore[assignment]
+    run, rank = settings["run"], settings["rank"]
+    try:
+        program = owner.ranks.programs.pop(run, None)
+        if program is None:
+            return RankEnd(rank=rank, status="died", error="ended before it started")
+        return owner.run_rank(
+            RankJob(program=program, environment=rank_environment(), **settings), topic
+        )
+    except (ClusterError, OSError) as error:
+        return RankEnd(rank=rank, status="died", error=str(error), at_s=time.time())
+
+
+def rank_environment() -> dict[str, str]:
+    """The worker's environment as its rank needs it.
+
+    dask-cuda rotates ``CUDA_VISIBLE_DEVICES`` so that a worker's own GPU comes first: only that
+    one stays, and is ``cuda:0``. gloo would listen where the host name resolves to; it is bound
+    to loopback.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "LOCAL_RANK"}
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible:
+        environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+    environment["GLOO_SOCKET_IFNAME"] = "lo"
+    environment["OMP_NUM_THREADS"] = "1"
+    return environment

@@ -1,0 +1,182 @@
+"""What happens inside the process of one rank, from its fork to its exit."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from labkit.cluster.rank_context import RankContext
+
+FLUSH_S = 0.05
+MAX_EVENTS_A_FLUSH = 50
+MAX_WAITING_EVENTS = 1_000  # older ones are dropped when the client cannot keep up
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankJob:
+    """Everything a fresh rank process needs; sent over its control connection.
+
+    Attributes:
+        program: pickled ``(function, args)``; the function gets a ``RankContext`` first.
+        store: host and port of the gang's rendezvous.
+        environment: the Dask worker's environment, which names the worker's own GPU.
+        sys_path: where the client imports from, so that modules beside a notebook are found.
+        timeout_s: longest that one collective may take.
+    """
+
+    run: str
+    rank: int
+    world_size: int
+    program: bytes
+    store: tuple[str, int]
+    backend: str
+    device: str
+    environment: dict[str, str]
+    sys_path: tuple[str, ...]
+    origin_s: float
+    timeout_s: float
+
+
+def detach_from_parent() -> None:
+    """Own session and process group; die with the fork server; ignore the notebook's interrupt."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the signal was armed
+        os._exit(1)
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Link:
+    """The control connection: batched events out, commands in."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.sending = threading.Lock()
+        self.waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING_EVENTS)
+        self.stop_flag = threading.Event()
+
+    def start(self) -> None:
+        for target in (self._flush_forever, self._listen):
+            threading.Thread(target=target, daemon=True, name=target.__name__).start()
+
+    def send(self, *message: Any) -> None:
+        """Send now; a worker that has gone ends this rank."""
+        try:
+            with self.sending:
+                self.connection.send(message)
+        except OSError:
+            os._exit(1)
+
+    def flush(self) -> None:
+        while self.waiting:
+            size = min(len(self.waiting), MAX_EVENTS_A_FLUSH)
+            self.send("events", [self.waiting.popleft() for _ in range(size)])
+
+    def _flush_forever(self) -> None:
+        while True:
+            time.sleep(FLUSH_S)
+            self.flush()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                command = self.connection.recv()
+            except (EOFError, OSError):
+                os._exit(1)  # the worker has gone, and this rank belongs to it
+            if command == "stop":
+                self.stop_flag.set()
+
+
+def main(control: int, folder: Path) -> int:
+    """Receive a job, join the process group, run the program, report, exit.
+
+    Args:
+        control: file descriptor of the connection to the Dask worker.
+        folder: folder of the cluster on this host; the rank's output goes to a file there.
+    Returns:
+        The exit code: 0 when the program returned, 1 when it raised.
+    """
+    detach_from_parent()
+    connection = Connection(control)
+    job: RankJob = connection.recv()
+    output = folder / "output" / f"{job.run}-{job.rank}.log"
+    output.parent.mkdir(exist_ok=True)
+    descriptor = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+    os.environ.clear()
+    os.environ.update(job.environment)
+    for entry in job.sys_path:
+        if entry not in sys.path:
+            sys.path.append(entry)
+    link = _Link(connection)
+    link.send("hello", os.getpid())
+    link.start()
+    try:
+        result = _run(job, link)
+    except BaseException as error:
+        link.flush()
+        link.send("error", _describe(error), traceback.format_exc(), time.time())
+        return 1
+    sys.stdout.flush()
+    link.flush()
+    link.send("done", result)
+    return 0
+
+
+def _run(job: RankJob, link: _Link) -> bytes:
+    """Join the gang and call the program; its pickled result."""
+    import cloudpickle
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    if job.device.startswith("cuda"):
+        torch.cuda.set_device(job.device)
+    context = RankContext(
+        run=job.run,
+        rank=job.rank,
+        world_size=job.world_size,
+        local_rank=job.rank,
+        device=job.device,
+        backend=job.backend,
+        origin_s=job.origin_s,
+        send=link.waiting.append,
+        stop_flag=link.stop_flag,
+    )
+    timeout = timedelta(seconds=job.timeout_s)
+    store = dist.TCPStore(job.store[0], job.store[1], None, False, timeout=timeout)
+    dist.init_process_group(
+        job.backend,
+        store=dist.PrefixStore(job.run, store),
+        rank=job.rank,
+        world_size=job.world_size,
+        timeout=timeout,
+    )
+    link.send("started", context.now())
+    function, args = pickle.loads(job.program)
+    result: bytes = cloudpickle.dumps(function(context, *args))
+    return result
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

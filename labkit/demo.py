@@ -1,0 +1,97 @@
+"""The lab's main job in one call: three raw sources to a speedup curve, every value measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labkit.cluster.cluster import Cluster
+from labkit.errors import SettingError
+from labkit.plan import STRATEGIES, plan_for
+from labkit.runs.curve import Curve
+
+WORKLOAD = "fruit"
+TRAIN_STEPS = 40
+ROWS = 20_000
+
+
+def run_demo(
+    cluster: Cluster,
+    out: Path,
+    say: Callable[[str], None],
+    on_update: Callable[[Curve], None] | None = None,
+) -> dict[str, Any]:
+    """Preprocess the fruit data, train on it with every strategy, measure the speedup, draw.
+
+    Args:
+        cluster: at least one worker; every device count up to its workers is a power of two, or
+            all of them.
+        out: folder for the pictures; made if it is not there.
+        say: takes one line of progress.
+        on_update: takes the curve whenever a point has changed.
+    Returns:
+        The ``demo`` object of the JSON contract: the sweep's, and ``preprocess``, ``accuracy``,
+        ``training``, ``files``, ``seconds``.
+    Raises:
+        SettingError: ``out`` cannot be written.
+    """
+    from labkit.figures.attribution import attribution_figure
+    from labkit.figures.loss import loss_figure
+    from labkit.figures.preprocessing import preprocessing_figure
+    from labkit.figures.speedup import speedup_figure
+    from labkit.figures.timeline import timeline_figure
+    from labkit.preprocess.preprocess import preprocess
+    from labkit.reports import save_figure
+    from labkit.runs.sweep import sweep
+    from labkit.train.train import train
+
+    started = time.perf_counter()
+    make_folder(out)
+    say(f"preprocessing {ROWS:,} fruit from three sources")
+    dataset = preprocess(cluster=cluster, rows=ROWS)
+    report = dataset.to_json()
+    devices = device_counts(cluster.num_workers)
+    plan = plan_for("hybrid", devices[-1])
+    say(f"training {WORKLOAD} for {TRAIN_STEPS} steps: {plan.strategy} on {plan.world_size}")
+    record = train(WORKLOAD, plan, cluster, steps=TRAIN_STEPS, dataset=dataset).wait()
+    say(f"speedup of {', '.join(STRATEGIES)} on {', '.join(map(str, devices))} devices")
+    curve = sweep(
+        WORKLOAD, cluster=cluster, devices=devices, dataset=dataset, on_update=on_update
+    )
+    figures = {
+        "preprocessing": preprocessing_figure(report),
+        "loss": loss_figure(record),
+        "timeline": timeline_figure(record),
+        "attribution": attribution_figure(record),
+        "speedup": speedup_figure(curve),
+    }
+    files = [str(save_figure(figure, out, name)) for name, figure in figures.items()]
+    return {
+        **curve.to_json(),
+        "preprocess": report,
+        "training": record.to_json(),
+        "accuracy": record.accuracy,
+        "files": files,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def device_counts(num_workers: int) -> tuple[int, ...]:
+    """1, 2, 4, ... up to the number of workers, which is always in it."""
+    powers = [2**n for n in range(num_workers.bit_length()) if 2**n <= num_workers]
+    return tuple(dict.fromkeys([*powers, num_workers]))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, or raise a SettingError that names it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".labkit-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingError(
+            f"{str(folder)!r} cannot be written ({error.strerror}); choose another folder"
+        ) from error

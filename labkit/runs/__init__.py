@@ -1,0 +1,1 @@
+"""Records of runs: what happened, where the time went, and curves over device counts."""

@@ -1,0 +1,150 @@
+"""The record of one run: the same for measured, emulated and projected runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["measured", "emulated", "projected"]
+Status = Literal["starting", "running", "done", "stopped", "failed"]
+SpanKind = Literal[
+    "forward",
+    "backward",
+    "weight_grad",
+    "optimizer",
+    "comm_dp",
+    "comm_tp",
+    "comm_pp",
+    "data",
+    "idle",
+]
+
+COMPUTE_KINDS: tuple[str, ...] = ("forward", "backward", "weight_grad", "optimizer")
+COMM_KINDS: tuple[str, ...] = ("comm_dp", "comm_tp", "comm_pp")
+
+
+class Span(NamedTuple):
+    """One stretch of one rank's time; times are seconds since the call of ``train``."""
+
+    rank: int
+    stage: int
+    kind: str
+    name: str
+    start_s: float
+    duration_s: float
+    microbatch: int  # -1: not of one microbatch
+    bytes: int  # payload handed to the collective, 0 for computing
+    step: int
+
+
+class Step(NamedTuple):
+    """One optimiser step over the global batch."""
+
+    step: int
+    loss: float  # mean over the global batch, before the update
+    samples: int
+    seconds: float  # from the end of the step before, on the slowest rank
+    end_s: float  # seconds since the call of train
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRecord:
+    """What is known of a run; grows while it is live, complete when ``status`` is final.
+
+    Attributes:
+        run: identifier, unique on this machine.
+        kind: measured (real ranks, real clock), emulated or projected; never mixed.
+        status: starting, running, done, stopped or failed.
+        workload, plan: as plain values; ``strategy`` names which degrees exceed 1.
+        world_size: ranks.
+        devices: one entry a rank: worker, host, device, backend.
+        host, versions: where it ran.
+        warmup_steps: first steps that throughput leaves out.
+        planned_steps: steps that were asked for.
+        steps: one entry a step, in order.
+        spans: where each rank's time went (the newest ones only while live).
+        startup_s: ``cluster`` (finding workers), ``ranks`` (processes and process group),
+            ``first_step`` (from the call of train to the end of the first step).
+        comm_bytes: ``{"measured": {kind: bytes}, "formula": {kind: bytes}}``, payload summed
+            over ranks and steps; kinds are comm_dp, comm_tp, comm_pp.
+        memory_bytes_per_rank: peak of each rank.
+        attribution_s: mean seconds a rank spent in compute, exposed_communication, bubble,
+            imbalance, data_wait and other; sums to ``wall_s``.
+        wall_s: seconds from the start of the first step to the end of the last.
+        accuracy: on held-out samples: ``samples``, ``correct`` (fraction), ``before`` (fraction
+            with the initial weights).
+        restarts: recoveries from failures.
+        error: the first failing rank's cause, empty unless failed.
+    """
+
+    run: str
+    workload: dict[str, Any]
+    plan: dict[str, Any]
+    strategy: str
+    world_size: int
+    planned_steps: int
+    kind: Kind = "measured"
+    status: Status = "starting"
+    devices: list[dict[str, Any]] = field(default_factory=list)
+    host: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    warmup_steps: int = 0
+    steps: list[Step] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    startup_s: dict[str, float] = field(default_factory=dict)
+    comm_bytes: dict[str, dict[str, int]] = field(
+        default_factory=lambda: {"measured": {}, "formula": {}}
+    )
+    memory_bytes_per_rank: list[int] = field(default_factory=list)
+    attribution_s: dict[str, float] = field(default_factory=dict)
+    wall_s: float = 0.0
+    accuracy: dict[str, float] = field(default_factory=dict)
+    restarts: int = 0
+    error: str = ""
+
+    @property
+    def losses(self) -> list[float]:
+        """Loss of each step, in order."""
+        return [step.loss for step in self.steps]
+
+    @property
+    def measured_steps(self) -> list[Step]:
+        """Steps after the warm-up; all of them when the run ended within it."""
+        return self.steps[self.warmup_steps :] or self.steps
+
+    @property
+    def step_time_s(self) -> float:
+        """Mean seconds of a step after the warm-up; 0.0 before the first step."""
+        steps = self.measured_steps
+        return sum(s.seconds for s in steps) / len(steps) if steps else 0.0
+
+    @property
+    def throughput_samples_per_s(self) -> float:
+        """Samples a second after the warm-up; 0.0 before the first step."""
+        steps = self.measured_steps
+        seconds = sum(s.seconds for s in steps)
+        return sum(s.samples for s in steps) / seconds if seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``train`` object of the JSON contract, plus what a reader of it would ask next."""
+        return {
+            "run": self.run,
+            "kind": self.kind,
+            "status": self.status,
+            "workload": self.workload["name"],
+            "strategy": self.strategy,
+            "world_size": self.world_size,
+            "plan": self.plan,
+            "steps": len(self.steps),
+            "losses": self.losses,
+            "throughput_samples_per_s": self.throughput_samples_per_s,
+            "step_time_s": self.step_time_s,
+            "startup_s": self.startup_s,
+            "comm_bytes": self.comm_bytes,
+            "memory_bytes_per_rank": self.memory_bytes_per_rank,
+            "attribution_s": self.attribution_s,
+            "wall_s": self.wall_s,
+            "accuracy": self.accuracy,
+            "restarts": self.restarts,
+            "error": self.error,
+        }

@@ -1,0 +1,203 @@
+"""One execution of a workload under a plan: a live handle first, then a record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+import time
+from copy import copy
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from labkit.runs.attribution import attribute
+from labkit.runs.record import RunRecord, Span, Status, Step
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from labkit.cluster.cluster import Cluster
+    from labkit.cluster.gang import Gang
+    from labkit.train.job import RankResult, TrainJob
+
+LIVE_SPANS = 4_000  # newest spans that a live view holds; the final record holds them all
+WARMUP_STEPS = 2
+PACKAGES = ("labkit", "torch", "dask", "distributed", "numpy")
+
+
+class Run:
+    """A run that ``labkit.train`` started.
+
+    While it is live: ``view()`` is what is known so far, ``stop()`` ends it within two seconds.
+    Everything that needs the end (``record``, ``losses``, ``wait()``) waits for it, and raises
+    what made the run fail.
+    """
+
+    def __init__(self, cluster: Cluster, job: TrainJob, *, origin_s: float) -> None:
+        from labkit.train.program import train_rank
+
+        self.cluster = cluster
+        self.job = job
+        self._lock = threading.Lock()
+        self._weights: dict[str, np.ndarray] | None = None
+        self._gradients: dict[str, np.ndarray] | None = None
+        self._record = RunRecord(
+            run="",
+            workload=job.workload.to_dict(),
+            plan=job.plan.to_dict(),
+            strategy=job.plan.strategy,
+            world_size=job.plan.world_size,
+            planned_steps=job.num_steps,
+            warmup_steps=min(WARMUP_STEPS, job.num_steps - 1),
+            host={
+                "name": socket.gethostname(),
+                "system": platform.platform(),
+                "num_cores": os.cpu_count(),
+            },
+            versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
+        )
+        self._gang = cluster.start_ranks(
+            train_rank,
+            job.plan.world_size,
+            (job,),
+            on_event=self._take,
+            on_end=self._finish,
+            origin_s=origin_s,
+        )
+        described = {worker["address"]: worker for worker in cluster.workers}
+        with self._lock:
+            self._record.run = self._gang.run
+            self._record.startup_s["cluster"] = self._gang.placed_s
+            self._record.devices = [
+                {
+                    "rank": rank,
+                    "backend": cluster.backend,
+                    **described.get(address, {"address": address}),
+                }
+                for rank, address in enumerate(self._gang.workers)
+            ]
+
+    # -- live ----------------------------------------------------------------------------------
+
+    @property
+    def run(self) -> str:
+        """Identifier of this run."""
+        return self._gang.run
+
+    @property
+    def status(self) -> Status:
+        """starting, running, done, stopped or failed."""
+        return self._gang.status
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in whichever way."""
+        return self._gang.done
+
+    def view(self) -> RunRecord:
+        """What is known now: a snapshot that later events do not change."""
+        with self._lock:
+            snapshot = copy(self._record)
+            snapshot.steps = list(self._record.steps)
+            snapshot.spans = list(self._record.spans)
+            snapshot.startup_s = dict(self._record.startup_s)
+        if snapshot.status in ("starting", "running"):
+            snapshot.status = self._gang.status
+        return snapshot
+
+    def stop(self) -> None:
+        """Ask the ranks to stop on the same step; returns at once."""
+        self._gang.stop()
+
+    # -- afterwards ----------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None = None) -> RunRecord:
+        """The record, once the run has ended.
+
+        Raises:
+            TimeoutError: it has not ended within ``timeout_s`` seconds; it goes on.
+            RankFailed: a rank raised or died; the message names the first, with its traceback.
+            RunStopped: it was stopped before its ranks could report.
+        """
+        self._gang.wait(timeout_s)
+        return self._record
+
+    @property
+    def record(self) -> RunRecord:
+        """The record; waits for the end."""
+        return self.wait()
+
+    @property
+    def losses(self) -> list[float]:
+        """Loss of each step; waits for the end."""
+        return self.wait().losses
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The trained weights by name, unsharded; waits. Needs ``keep_weights=True``."""
+        self.wait()
+        assert self._weights is not None, "train(..., keep_weights=True) keeps the weights"
+        return self._weights
+
+    @property
+    def gradients(self) -> dict[str, np.ndarray]:
+        """The gradients of the last step by name, unsharded; as ``weights``."""
+        self.wait()
+        assert self._gradients is not None, "train(..., keep_weights=True) keeps the gradients"
+        return self._gradients
+
+    def __repr__(self) -> str:
+        view = self.view()
+        loss = f", loss {view.losses[-1]:.4f}" if view.steps else ""
+        return (
+            f"<Run {view.run} {view.kind} {view.status}: {view.workload['name']} {view.strategy} "
+            f"on {view.world_size}, step {len(view.steps)} of {view.planned_steps}{loss}>"
+        )
+
+    # -- on the gang's watching thread ---------------------------------------------------------
+
+    def _take(self, rank: int, event: dict[str, Any]) -> None:
+        with self._lock:
+            if event["type"] == "steps":
+                self._record.steps += [Step(*step) for step in event["steps"]]
+            elif event["type"] == "spans":
+                self._record.spans += [Span(*span) for span in event["spans"]]
+                del self._record.spans[:-LIVE_SPANS]
+
+    def _finish(self, gang: Gang) -> None:
+        """Complete the record from what the ranks returned, or from why they could not."""
+        error = gang.progress.error
+        with self._lock:
+            record = self._record
+            if gang.progress.started_s is not None:
+                record.startup_s["ranks"] = gang.progress.started_s - gang.placed_s
+            if error is None:
+                self._complete(gang.results())
+                record.status = "stopped" if gang.progress.stopping else "done"
+            else:
+                from labkit.errors import RunStopped
+
+                record.status = "stopped" if isinstance(error, RunStopped) else "failed"
+                record.error = str(error)
+            if record.steps:
+                record.startup_s["first_step"] = record.steps[0].end_s
+
+    def _complete(self, results: list[RankResult]) -> None:
+        record, first = self._record, results[0]
+        record.steps = first.steps
+        record.spans = sorted(
+            (span for result in results for span in result.spans), key=lambda s: s.start_s
+        )
+        for name, per_rank in (
+            ("measured", [result.comm_bytes for result in results]),
+            ("formula", [result.comm_bytes_formula for result in results]),
+        ):
+            kinds = sorted({kind for counts in per_rank for kind in counts})
+            record.comm_bytes[name] = {k: sum(c.get(k, 0) for c in per_rank) for k in kinds}
+        record.memory_bytes_per_rank = [result.memory_bytes for result in results]
+        record.accuracy = first.accuracy
+        record.attribution_s, record.wall_s = attribute(results)
+        self._weights, self._gradients = first.weights, first.gradients
+
+
