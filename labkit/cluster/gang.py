@@ -155,14 +155,13 @@ class Gang:
         client, plugin = self.cluster.client, self.cluster.plugin_name
         self.workers = self._reserve()
         first = self.workers[0]
-        answer = client.run(prepare, plugin, self.run, self.program, True, workers=[first])
+        with_store = self.num_ranks > 1
+        answer = client.run(prepare, plugin, self.run, self.program, with_store, workers=[first])
         store, why = answer[first]
-        if store is None:
+        if why:
             raise ClusterError(why)
-        if len(self.workers) > 1:
-            client.run(
-                prepare, plugin, self.run, self.program, False, workers=self.workers[1:]
-            )
+        if with_store:
+            client.run(prepare, plugin, self.run, self.program, False, workers=self.workers[1:])
         self.placed_s = time.time() - self.origin_s
         settings = {
             "run": self.run,

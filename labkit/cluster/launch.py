@@ -134,7 +134,7 @@ def _start(
             raise
         raise ClusterError(
             f"{num_workers} {kind} workers did not start within {timeout_s:.0f} s "
-            f"({type(error).__name__}: {error}); everything was closed again.{logs}"
+            f"({describe_causes(error)}); everything was closed again.{logs}"
         ) from error
 
 
@@ -267,6 +267,16 @@ def _watch_client(client: Client, name: str) -> None:
     from labkit.cluster.client_watch import ClientWatch
 
     client.register_plugin(ClientWatch(name, client.id))
+
+
+def describe_causes(error: BaseException) -> str:
+    """An error and what caused it, outermost first; Dask wraps a worker's own error twice."""
+    texts = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(f"{type(cause).__name__}: {cause}".rstrip(": "))
+        cause = cause.__cause__ or cause.__context__
+    return ", because of ".join(dict.fromkeys(texts))
 
 
 def _logs(owned: SpecCluster | None) -> str:

@@ -32,7 +32,7 @@ class RankJob:
 
     Attributes:
         program: pickled ``(function, args)``; the function gets a ``RankContext`` first.
-        store: host and port of the gang's rendezvous.
+        store: host and port of the gang's rendezvous; ``None`` for a single rank.
         environment: the Dask worker's environment, which names the worker's own GPU.
         sys_path: where the client imports from, so that modules beside a notebook are found.
         timeout_s: longest that one collective may take.
@@ -42,7 +42,7 @@ class RankJob:
     rank: int
     world_size: int
     program: bytes
-    store: tuple[str, int]
+    store: tuple[str, int] | None
     backend: str
     device: str
     environment: dict[str, str]
@@ -164,7 +164,9 @@ def _run(job: RankJob, link: _Link) -> bytes:
         stop_flag=link.stop_flag,
     )
     timeout = timedelta(seconds=job.timeout_s)
-    store = dist.TCPStore(job.store[0], job.store[1], None, False, timeout=timeout)
+    store: dist.Store = dist.HashStore()  # a single rank has nobody to meet
+    if job.store is not None:
+        store = dist.TCPStore(job.store[0], job.store[1], None, False, timeout=timeout)
     dist.init_process_group(
         job.backend,
         store=dist.PrefixStore(job.run, store),

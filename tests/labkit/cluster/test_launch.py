@@ -1,0 +1,219 @@
+"""Clusters: what was chosen and why, on loopback, within a deadline, and gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+from distributed.deploy.local import Nanny
+
+import labkit
+from labkit.cluster import launch as launch_module
+from labkit.cluster.cluster import Cluster
+from labkit.cluster.devices import Devices
+from labkit.cluster.rank_context import RankContext
+from labkit.errors import ClusterError, SettingError
+
+TWO_GPUS = Devices(
+    kind="gpu", names=("A", "B"), indices=("0", "1"), num_cores=2, why="found 2 GPUs: A, B"
+)
+
+
+def pid_of(context: RankContext) -> int:
+    return os.getpid()
+
+
+def test_cpu_workers_are_processes_of_one_thread_and_the_reason_is_said(cluster4: Cluster) -> None:
+    assert cluster4.kind == "cpu"
+    assert cluster4.backend == "gloo"
+    assert "so CPU workers share" in cluster4.why
+    assert "4 worker processes, one thread each" in cluster4.why
+    assert cluster4.num_workers == 4
+    assert len({worker["pid"] for worker in cluster4.workers} | {os.getpid()}) == 5
+    assert set(cluster4.client.nthreads().values()) == {1}
+    assert [worker["name"] for worker in cluster4.workers] == [0, 1, 2, 3]
+
+
+def test_every_listening_socket_is_on_loopback(cluster4: Cluster) -> None:
+    listening: set[str] = set()
+
+    def note(context: RankContext) -> list[str]:
+        import torch
+        import torch.distributed as dist
+
+        dist.all_reduce(torch.ones(2))
+        return [
+            c.laddr.ip
+            for c in psutil.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN and _is_ours(c.pid, os.environ)
+        ]
+
+    for addresses in cluster4.run_ranks(note, 4):
+        listening |= set(addresses)
+    assert listening == {"127.0.0.1"}
+
+
+def _is_ours(pid: int | None, environment: os._Environ[str]) -> bool:
+    mark = "LABKIT_TEST_SESSION"
+    try:
+        return pid is not None and psutil.Process(pid).environ().get(mark) == environment[mark]
+    except psutil.Error:
+        return False
+
+
+def test_the_folder_is_private_and_gone_after_the_close() -> None:
+    with labkit.launch(1, device="cpu") as cluster:
+        assert cluster.folder.stat().st_mode & 0o077 == 0
+        assert cluster.run_ranks(pid_of, 1)[0] not in (os.getpid(), cluster.workers[0]["pid"])
+        folder = cluster.folder
+    assert not folder.exists()
+    assert repr(cluster).startswith("<Cluster cpu, closed")
+    cluster.close()  # a second close does nothing
+
+
+@pytest.mark.parametrize("num_workers", [0, -1, 2.5])
+def test_a_count_that_is_none_is_refused(num_workers: int) -> None:
+    with pytest.raises(SettingError, match=r"is not a count; choose a number >= 1"):
+        labkit.launch(num_workers)
+
+
+def test_more_workers_than_memory_holds_are_refused_before_anything_starts() -> None:
+    with pytest.raises(SettingError, match=r"num_workers=100000 need about .* choose at most"):
+        labkit.launch(100_000, device="cpu")
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingError, match=r"device='tpu' is unknown"):
+        labkit.launch(1, device="tpu")  # type: ignore[arg-type]
+    monkeypatch.setattr(launch_module, "find_devices", lambda: TWO_GPUS)
+    with pytest.raises(SettingError, match=r"num_workers=3 but there are 2 GPUs"):
+        labkit.launch(3)
+    assert launch_module.most_workers() == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.undo()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SettingError, match=r"device='gpu' but CUDA_VISIBLE_DEVICES='' hides"):
+        labkit.launch(1, device="gpu")
+
+
+def test_workers_that_never_come_are_an_error_with_logs_and_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    preload = tmp_path / "broken_preload.py"
+    preload.write_text("raise RuntimeError('this worker was told to fail')")
+
+    class Broken(LocalCluster):
+        def __init__(self, **settings: object) -> None:
+            super().__init__(worker_class=Nanny, preload=[str(preload)], **settings)
+
+    monkeypatch.setattr("distributed.LocalCluster", Broken)
+    with pytest.raises(ClusterError, match=r"2 cpu workers did not start within 5 s") as error:
+        labkit.launch(2, device="cpu", timeout_s=5.0)
+    assert "everything was closed again" in str(error.value)
+    assert "this worker was told to fail" in str(error.value)
+
+
+@pytest.fixture
+def foreign_scheduler() -> Iterator[LocalCluster]:
+    """Somebody else's cluster of two workers."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster
+
+
+def test_an_existing_cluster_is_used_and_left_as_it_was(foreign_scheduler: LocalCluster) -> None:
+    address = foreign_scheduler.scheduler_address
+    with labkit.launch(2, address=address) as cluster:
+        assert cluster.kind == "existing"
+        assert address in cluster.why
+        pids = cluster.run_ranks(pid_of, 2)
+        assert len(set(pids)) == 2
+        assert cluster.folder.exists()
+    with Client(foreign_scheduler, set_as_default=False) as client:
+        assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
+        assert client.submit(lambda: 7).result(10) == 7
+
+
+def test_a_client_that_is_killed_leaves_nothing_on_an_existing_cluster(
+    foreign_scheduler: LocalCluster,
+) -> None:
+    child = _start_child(f"labkit.launch(2, address={foreign_scheduler.scheduler_address!r})")
+    child.kill()
+    child.communicate(timeout=10)
+    # That nothing of it stays is asserted by the check around every test.
+    with Client(foreign_scheduler, set_as_default=False) as client:
+        assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
+
+
+def test_a_scheduler_that_does_not_answer_is_named() -> None:
+    with pytest.raises(SettingError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
+        labkit.launch(1, address="tcp://127.0.0.1:9", timeout_s=1.0)
+
+
+def test_an_existing_cluster_with_too_few_workers_is_refused(
+    foreign_scheduler: LocalCluster,
+) -> None:
+    with pytest.raises(ClusterError, match=r"has 2 workers, not 5, after 1 s"):
+        labkit.launch(5, address=foreign_scheduler.scheduler_address, timeout_s=1.0)
+
+
+CHILD = """
+import sys, threading
+import labkit
+
+def hang(context):
+    threading.Event().wait()
+
+if __name__ == "__main__":
+    cluster = {launch}
+    gang = cluster.start_ranks(hang, 2)
+    with gang.changed:
+        assert gang.changed.wait_for(lambda: gang.status == "running", 60)
+    print("ready", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print(gang.status, flush=True)
+        gang.stop()
+        cluster.close()
+"""
+
+
+def _start_child(launch: str) -> subprocess.Popen[str]:
+    """A process of its own that has ranks running on a cluster."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD.format(launch=launch)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def test_a_killed_notebook_process_leaves_nothing() -> None:
+    child = _start_child('labkit.launch(2, device="cpu")')
+    started = [p.pid for p in psutil.Process(child.pid).children(recursive=True)]
+    assert len(started) >= 3
+    child.kill()
+    child.communicate(timeout=10)
+    # That nothing of it stays is asserted by the check around every test.
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_an_interrupt_of_the_whole_process_group_does_not_reach_workers_and_ranks() -> None:
+    child = _start_child('labkit.launch(2, device="cpu")')
+    os.killpg(child.pid, signal.SIGINT)
+    output, errors = child.communicate(timeout=30)
+    assert output.startswith("running"), errors
+    assert child.returncode == 0, errors
