@@ -1,0 +1,28 @@
+"""Workloads by name, and the settings they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.errors import WorkloadError
+from labkit.workload import WORKLOADS, find_workload
+
+
+def test_bundled_workloads_are_found_by_name_and_others_pass_through() -> None:
+    assert set(WORKLOADS) == {"fruit", "digits", "text"}
+    mine = find_workload("text").with_settings(global_batch=32, seed=5)
+    assert find_workload(mine) is mine
+    assert (mine.global_batch, mine.seed) == (32, 5)
+    assert WORKLOADS["text"].seed == 0
+
+
+def test_an_unknown_name_lists_those_that_there_are() -> None:
+    with pytest.raises(WorkloadError, match=r"'imagenet' is unknown; choose from fruit, digits"):
+        find_workload("imagenet")
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(WorkloadError, match=r"global_batch=0; choose at least 1"):
+        find_workload("fruit").with_settings(global_batch=0)
+    with pytest.raises(WorkloadError, match=r"learning_rate=-1.0; choose a value above 0"):
+        find_workload("fruit").with_settings(learning_rate=-1.0)
