@@ -57,9 +57,7 @@ def run_demo(
     say(f"training {WORKLOAD} for {TRAIN_STEPS} steps: {plan.strategy} on {plan.world_size}")
     record = train(WORKLOAD, plan, cluster, steps=TRAIN_STEPS, dataset=dataset).wait()
     say(f"speedup of {', '.join(STRATEGIES)} on {', '.join(map(str, devices))} devices")
-    curve = sweep(
-        WORKLOAD, cluster=cluster, devices=devices, dataset=dataset, on_update=on_update
-    )
+    curve = sweep(WORKLOAD, cluster=cluster, devices=devices, dataset=dataset, on_update=on_update)
     figures = {
         "preprocessing": preprocessing_figure(report),
         "loss": loss_figure(record),

@@ -148,9 +148,7 @@ def plan_for(strategy: str, num_devices: int, *, schedule: Schedule = "1f1b") ->
         SettingError: an unknown strategy, or fewer than one device.
     """
     if strategy not in STRATEGIES:
-        raise SettingError(
-            f"strategy {strategy!r} is unknown; choose from {', '.join(STRATEGIES)}"
-        )
+        raise SettingError(f"strategy {strategy!r} is unknown; choose from {', '.join(STRATEGIES)}")
     if num_devices < 1:
         raise SettingError(f"devices={num_devices} is not a count; choose a number >= 1")
     if strategy == "data":

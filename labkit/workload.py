@@ -64,7 +64,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
             model="labkit.train.models.fruit:build",
             num_layers=8,
             tensor_units=8,
-            global_batch=1024,
+            global_batch=2048,
             learning_rate=0.05,
         ),
         "digits": Workload(
@@ -84,7 +84,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
             model="labkit.train.models.text:build",
             num_layers=8,
             tensor_units=8,
-            global_batch=64,
+            global_batch=32,
             learning_rate=0.1,
         ),
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import shutil
+import socket
 import threading
 import time
 import weakref
@@ -20,8 +22,8 @@ import psutil
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
-    from distributed import Client
-    from distributed.deploy import SpecCluster
+    from distributed import Client, Worker
+    from distributed.deploy.spec import SpecCluster
 
     from labkit.cluster.gang import Gang
 
@@ -38,7 +40,6 @@ class Cluster:
         kind: ``cpu`` (local processes), ``gpu`` (dask-cuda) or ``existing`` (somebody's scheduler).
         why: one sentence: what was chosen and why.
         client: the Dask client.
-        workers: one entry per worker: name, address, host, pid, device.
         num_cores: processor cores that local workers share; ``None`` for an existing cluster.
         folder: private folder on the workers' host for data, removed when the cluster closes.
         backend: of torch.distributed, ``gloo`` or ``nccl``.
@@ -51,7 +52,6 @@ class Cluster:
         why: str,
         client: Client,
         owned: SpecCluster | None,
-        workers: list[dict[str, Any]],
         num_cores: int | None,
         folder: Path,
         name: str,
@@ -59,7 +59,6 @@ class Cluster:
         self.kind = kind
         self.why = why
         self.client = client
-        self.workers = workers
         self.num_cores = num_cores
         self.folder = folder
         self.plugin_name = name
@@ -67,6 +66,8 @@ class Cluster:
         self.closed = False
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
+        self._workers: list[dict[str, Any]] = []
+        self._workers_changed = True
         self._lock = threading.RLock()
         client.subscribe_topic(self.topic, self._take_events)
         client.subscribe_topic("all", self._take_cluster_event)
@@ -80,6 +81,16 @@ class Cluster:
     def num_workers(self) -> int:
         """Workers that the cluster has now."""
         return len(self.alive_workers())
+
+    @property
+    def workers(self) -> list[dict[str, Any]]:
+        """One entry per worker, by name: name, address, host, pid, device."""
+        if self._workers_changed and not self.closed:
+            self._workers_changed = False
+            facts: dict[str, dict[str, Any]] = self.client.run(describe_worker, on_error="ignore")
+            workers = [{"address": address, **fact} for address, fact in facts.items()]
+            self._workers = sorted(workers, key=lambda w: (len(str(w["name"])), str(w["name"])))
+        return self._workers
 
     @property
     def backend(self) -> str:
@@ -187,7 +198,10 @@ class Cluster:
     def _take_cluster_event(self, event: tuple[float, Any]) -> None:
         """On the client's IO thread: tell the gangs of a worker that was lost."""
         message = event[1]
-        if isinstance(message, dict) and message.get("action") == "remove-worker":
+        action = message.get("action") if isinstance(message, dict) else None
+        if action in ("add-worker", "remove-worker"):
+            self._workers_changed = True
+        if action == "remove-worker":
             for gang in list(self._gangs.values()):
                 gang.inbox.put(("lost", message["worker"]))
 
@@ -242,6 +256,17 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def describe_worker(*, dask_worker: Worker) -> dict[str, Any]:
+    """On a worker: its name, host, process and device."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return {
+        "name": dask_worker.name,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": f"GPU {visible.split(',')[0]}" if visible else "CPU",
+    }
 
 
 def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:

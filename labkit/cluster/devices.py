@@ -78,8 +78,7 @@ def _gpu_names() -> tuple[tuple[str, ...], str]:
         return (), f"the NVIDIA driver does not answer ({error})"
     try:
         handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index)
-            for index in range(pynvml.nvmlDeviceGetCount())
+            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
         ]
         names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
         return tuple(n.decode() if isinstance(n, bytes) else n for n in names), "no GPU is present"

@@ -96,13 +96,14 @@ class Gang:
         self.changed = threading.Condition()
         self.progress = _Progress()
         self.workers: list[str] = []
-        self.futures: list[Future] = []
+        self.futures: list[Future[Any]] = []
         self.placed_s = 0.0
         cluster.adopt(self)
         self.thread = threading.Thread(target=self._watch, name=f"gang-{self.run}", daemon=True)
         try:
             self._place()
         except BaseException:
+            self._end_ranks()
             self._give_back()
             raise
         self.thread.start()
@@ -169,7 +170,7 @@ class Gang:
             "store": store,
             "backend": self.cluster.backend,
             "device": self.cluster.rank_device,
-            "sys_path": tuple(sys.path) + (str(Path.cwd()),),
+            "sys_path": (*sys.path, str(Path.cwd())),
             "origin_s": self.origin_s,
             "timeout_s": COLLECTIVE_S,
         }
@@ -272,7 +273,9 @@ class Gang:
         elif self.on_event is not None:
             self.on_event(rank, event)
 
-    def _handle_end(self, what: str, who: Any, future: Future | None = None) -> Exception | None:
+    def _handle_end(
+        self, what: str, who: Any, future: Future[Any] | None = None
+    ) -> Exception | None:
         """Note the end of a rank, or the loss of a worker; the failure to report, if it is one."""
         self._note_end(what, who, future)
         if all(end.status == "done" for end in self.progress.ends.values()):
@@ -288,7 +291,7 @@ class Gang:
                 self._note_end(*message)
         return first_failure(list(self.progress.ends.values()), self.progress.stopping, self.run)
 
-    def _note_end(self, what: str, who: Any, future: Future | None = None) -> None:
+    def _note_end(self, what: str, who: Any, future: Future[Any] | None = None) -> None:
         from labkit.cluster.rank_owner import RankEnd
 
         if what == "lost":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import tempfile
 import time
 import uuid
@@ -20,8 +19,8 @@ from labkit.cluster.fork_server import OWNER_FILE
 from labkit.errors import ClusterError, LabError, SettingError
 
 if TYPE_CHECKING:
-    from distributed import Client, Worker
-    from distributed.deploy import SpecCluster
+    from distributed import Client
+    from distributed.deploy.spec import SpecCluster
 
 WORKER_BYTES = 350 * 2**20  # a Dask worker and the rank beside it, measured
 MIN_WORKER_LIMIT_BYTES = 2**30
@@ -169,9 +168,10 @@ def _local_cluster(
                 f"{devices.why}, but dask-cuda is not installed ({error}); "
                 "pip install 'labkit[gpu]', or use device='cpu'"
             ) from error
-        return LocalCUDACluster(
+        cluster: SpecCluster = LocalCUDACluster(
             CUDA_VISIBLE_DEVICES=list(devices.indices[:num_workers]), **settings
         )
+        return cluster
     from distributed import LocalCluster
 
     return LocalCluster(processes=True, worker_dashboard_address=None, **settings)
@@ -191,9 +191,7 @@ def _connect(address: str, num_workers: int | None, timeout_s: float) -> Cluster
         ) from error
     try:
         try:
-            client.wait_for_workers(
-                num_workers or 1, timeout=max(0.1, deadline - time.monotonic())
-            )
+            client.wait_for_workers(num_workers or 1, timeout=max(0.1, deadline - time.monotonic()))
         except TimeoutError as error:
             there = len(client.scheduler_info(n_workers=-1)["workers"])
             raise ClusterError(
@@ -229,30 +227,15 @@ def _finish(
     from labkit.cluster.rank_owner import RankOwner
 
     client.register_plugin(RankOwner(name, name))
-    facts: dict[str, dict[str, Any]] = client.run(describe_worker)
-    workers = [{"address": address, **fact} for address, fact in facts.items()]
-    workers.sort(key=lambda w: (len(str(w["name"])), str(w["name"])))
     return Cluster(
         kind=kind,
         why=why,
         client=client,
         owned=owned,
-        workers=workers,
         num_cores=num_cores,
         folder=folder,
         name=name,
     )
-
-
-def describe_worker(*, dask_worker: Worker) -> dict[str, Any]:
-    """On a worker: its name, host, process and device."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return {
-        "name": dask_worker.name,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "device": f"GPU {visible.split(',')[0]}" if visible else "CPU",
-    }
 
 
 def _check_workers(client: Client, num_workers: int) -> None:

@@ -7,6 +7,7 @@ process, so it outlives the death of any rank.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -44,9 +45,7 @@ def main(control: int, folder: Path) -> int:
         master_listen_fd=listener.detach(),
     )
     connection.send(port)
-    try:
+    with contextlib.suppress(EOFError, OSError):
         connection.recv_bytes()
-    except (EOFError, OSError):
-        pass
     del store
     return 0

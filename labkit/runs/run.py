@@ -6,7 +6,6 @@ import os
 import platform
 import socket
 import threading
-import time
 from copy import copy
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -199,5 +198,3 @@ class Run:
         record.accuracy = first.accuracy
         record.attribution_s, record.wall_s = attribute(results)
         self._weights, self._gradients = first.weights, first.gradients
-
-

@@ -178,9 +178,7 @@ def _run(
                 return None
 
 
-def _update(
-    curve: Curve, points: list[PlannedPoint], measured: dict[Plan, _Measurements]
-) -> None:
+def _update(curve: Curve, points: list[PlannedPoint], measured: dict[Plan, _Measurements]) -> None:
     """Put the points of a plan that was just measured into the curve."""
     baseline = measured[Plan()]
     curve.baseline_throughputs = list(baseline.throughputs)

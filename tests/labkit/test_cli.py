@@ -13,17 +13,15 @@ import pytest
 LABKIT = str(Path(sys.executable).with_name("labkit"))
 
 
-def labkit(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def labkit(command: str, *, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     return subprocess.run(
-        [LABKIT, *arguments], cwd=cwd, capture_output=True, text=True, timeout=timeout
+        [LABKIT, *command.split()], cwd=cwd, capture_output=True, text=True, timeout=timeout
     )
 
 
 def test_train_prints_one_json_object_and_keeps_the_record(tmp_path: Path) -> None:
-    done = labkit(
-        *"train --workload digits --dp 2 --steps 6 --global-batch 64 --json".split(), cwd=tmp_path
-    )
+    done = labkit("train --workload digits --dp 2 --steps 6 --global-batch 64 --json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["kind"] == "measured"
@@ -42,8 +40,8 @@ def test_train_prints_one_json_object_and_keeps_the_record(tmp_path: Path) -> No
 
 def test_sweep_gives_the_contracts_object(tmp_path: Path) -> None:
     done = labkit(
-        *"sweep --workload digits --strategies data,tensor --devices 1,2 --repeats 1 --steps 4 "
-        "--out pictures --json".split(),
+        "sweep --workload digits --strategies data,tensor --devices 1,2 --repeats 1 --steps 4 "
+        "--out pictures --json",
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -62,7 +60,7 @@ def test_sweep_gives_the_contracts_object(tmp_path: Path) -> None:
 
 
 def test_demo_does_the_main_job_and_names_its_pictures(tmp_path: Path) -> None:
-    done = labkit(*"demo --devices 2 --json".split(), cwd=tmp_path, timeout=240)
+    done = labkit("demo --devices 2 --json", cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert [c["strategy"] for c in result["curves"]] == ["data", "pipeline", "tensor", "hybrid"]
@@ -105,7 +103,7 @@ def test_bad_input_is_one_clear_line_and_status_two(
     tmp_path: Path, command: str, message: str
 ) -> None:
     (tmp_path / "file").touch()
-    done = labkit(*command.split(), cwd=tmp_path)
+    done = labkit(command, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -119,7 +117,7 @@ def test_a_taken_port_is_refused(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = labkit("open", "--no-browser", "--port", str(port), cwd=tmp_path)
+        done = labkit(f"open --no-browser --port {port}", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert str(port) in line
@@ -129,5 +127,5 @@ def test_doctor_finds_the_lab_able_to_run(tmp_path: Path) -> None:
     done = labkit("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "torch" in done.stdout
-    report = json.loads(labkit("doctor", "--json", cwd=tmp_path).stdout)
+    report = json.loads(labkit("doctor --json", cwd=tmp_path).stdout)
     assert report["ok"] is True

@@ -173,7 +173,7 @@ def test_what_a_rank_printed_is_kept(cluster4: Cluster) -> None:
 
 
 def test_a_gang_that_does_not_fit_beside_another_is_refused_whole(cluster4: Cluster) -> None:
-    first, pids = start_with_pids(cluster4, hang_in_a_collective, 3)
+    first, _ = start_with_pids(cluster4, hang_in_a_collective, 3)
     with pytest.raises(BusyError, match=r"2 ranks need 2 free workers, but 1 are free"):
         cluster4.run_ranks(add_ranks, 2, 0)
     assert cluster4.run_ranks(add_ranks, 1, 7)[0]["sum"] == 7

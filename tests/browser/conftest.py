@@ -1,0 +1,182 @@
+"""A throw-away JupyterLab on loopback, and a headless Chromium that may ask nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
+
+from labkit.open_lab import server_options
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LOOPBACK = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
+START_S = 60.0
+STEP_MS = 30_000
+
+
+@dataclass(slots=True)
+class Server:
+    """A running JupyterLab.
+
+    Attributes:
+        url: with its port.
+        token: to get in.
+        root: folder of its notebooks, a copy.
+    """
+
+    url: str
+    token: str
+    root: Path
+
+    def end_kernels(self) -> None:
+        """End every kernel, and so whatever the notebooks launched."""
+        for kernel in json.loads(self.ask("GET", "/api/kernels")):
+            self.ask("DELETE", f"/api/kernels/{kernel['id']}")
+
+    def ask(self, method: str, path: str) -> bytes:
+        """One request to the server's API."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(self.url + path, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=START_S) as answer:
+            body: bytes = answer.read()
+        return body
+
+
+@dataclass(slots=True)
+class Watched:
+    """What went wrong in a page without anybody asking.
+
+    Attributes:
+        outside: addresses that were asked for and are not on loopback; each was refused.
+        errors: uncaught errors of the page.
+    """
+
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """JupyterLab with the repository's notebooks, its own settings and a free port."""
+    home = Path(tempfile.mkdtemp(prefix="browser-"))
+    shutil.copytree(ROOT / "notebooks", home / "notebooks")
+    folders = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "IPYTHONDIR": home / "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+    }
+    token = secrets.token_urlsafe(24)
+    options = server_options(home / "notebooks", "00_the_lab.ipynb", 0, token, browser=False)
+    command = [sys.executable, "-m", "jupyterlab", *options, "--LabApp.expose_app_in_browser=True"]
+    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}}
+    with open(home / "server.log", "w") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        running = Server(_url_of(process, home), token, home / "notebooks")
+        yield running
+        running.end_kernels()
+    finally:
+        process.terminate()
+        try:
+            process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(START_S)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _url_of(process: subprocess.Popen[bytes], home: Path) -> str:
+    """The address that the server wrote down once it listened."""
+    file = home / "runtime" / f"jpserver-{process.pid}.json"
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        if file.exists() and (text := file.read_text()).endswith("}"):
+            return f"http://127.0.0.1:{json.loads(text)['port']}"
+        time.sleep(0.05)
+    raise AssertionError(f"JupyterLab did not start:\n{(home / 'server.log').read_text()}")
+
+
+def find_chromium() -> str:
+    """Path of Chromium; fails with how to install it."""
+    found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    assert found, "the browser test needs Chromium; install it: apt-get install chromium"
+    return found
+
+
+@pytest.fixture
+def context() -> Iterator[BrowserContext]:
+    """A fresh browser window of 1400 x 1000 pixels."""
+    expect.set_options(timeout=STEP_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS)
+        )
+        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+        context.set_default_timeout(STEP_MS)
+        yield context
+        context.close()
+        browser.close()
+
+
+@pytest.fixture
+def watched() -> Watched:
+    """What went wrong in the page of this test."""
+    return Watched()
+
+
+@pytest.fixture
+def page(context: BrowserContext, watched: Watched) -> Page:
+    """A page that can reach loopback only, and remembers what else it asked for."""
+
+    def let_through(route: Route) -> None:
+        if LOOPBACK.match(route.request.url):
+            route.continue_()
+        else:
+            watched.outside.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", let_through)
+    page = context.new_page()
+    page.on("pageerror", lambda error: watched.errors.append(str(error)))
+    return page
+
+
+@pytest.fixture
+def shots() -> Iterator[Path]:
+    """Folder for screenshots: LABKIT_SCREENSHOTS, or a temporary one."""
+    kept = os.environ.get("LABKIT_SCREENSHOTS")
+    folder = Path(kept or tempfile.mkdtemp(prefix="shots-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    if kept is None:
+        shutil.rmtree(folder, ignore_errors=True)
