@@ -213,5 +213,9 @@ def test_it_is_never_uploaded_by_mistake() -> None:
 
 def test_binder_installs_what_the_constraints_say() -> None:
     lines = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
-    assert [line for line in lines if not line.startswith("#")] == ["-c ../constraints.txt", "-e ."]
+    assert [line for line in lines if not line.startswith("#")] == [
+        "--extra-index-url https://download.pytorch.org/whl/cpu",
+        "-c ../constraints.txt",
+        "-e .",
+    ]
     assert (ROOT / "binder" / "runtime.txt").read_text().strip() == "python-3.11"

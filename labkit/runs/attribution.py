@@ -106,15 +106,18 @@ class _Arrivals:
             done_s = span.start_s + span.duration_s
             self._computed[(span.kind, span.step, span.microbatch, *place)] = done_s
         elif span.kind == "idle":
-            for key in (("idle", span.step), ("idle", span.step, result.replica)):
-                self._entered[key] = max(self._entered[key], span.start_s)
+            self._enter(("idle", span.step), span.start_s)
+            self._enter(("idle", span.step, result.replica), span.start_s)
         elif span.kind in ("comm_dp", "comm_tp") and span.bytes:
             group = place[1:] if span.kind == "comm_dp" else place[:2]
             call = (span.kind, span.step, span.name)
             key = (*call, nth[call], *group)
             nth[call] += 1
             self._keys[(result.rank, span)] = key
-            self._entered[key] = max(self._entered[key], span.start_s)
+            self._enter(key, span.start_s)
+
+    def _enter(self, key: tuple[object, ...], time_s: float) -> None:
+        self._entered[key] = max(self._entered[key], time_s)
 
     def all_entered_s(self, result: RankResult, span: Span) -> float:
         """When the last rank of a collective entered it."""
@@ -123,17 +126,23 @@ class _Arrivals:
 
     def reported_s(self, span: Span, replica: int | None = None) -> float:
         """When the last rank, of one replica or of all, entered a report."""
-        return self._entered[("idle", span.step) + (() if replica is None else (replica,))]
+        which = () if replica is None else (replica,)
+        return self._entered[("idle", span.step, *which)]
 
-    def input_ready_s(self, result: RankResult, span: Span) -> float:
-        """When the neighbouring stage had computed what this stage waits for."""
-        kind, stage = (
-            ("forward", result.stage - 1)
-            if "activation" in span.name
-            else ("backward", result.stage + 1)
+    def neighbour_ready_s(self, result: RankResult, span: Span) -> float:
+        """When the neighbouring stage had done what this stage waits for.
+
+        To receive a microbatch, its computing there; to hand one over, that of the one before.
+        """
+        is_activation, is_receive = "activation" in span.name, "receive" in span.name
+        stage = result.stage + (-1 if is_activation == is_receive else 1)
+        key = (
+            "forward" if is_activation else "backward",
+            span.step,
+            span.microbatch if is_receive else span.microbatch - 1,
+            *(result.replica, stage, result.tensor_rank),
         )
-        place = (result.replica, stage, result.tensor_rank)
-        return self._computed.get((kind, span.step, span.microbatch, *place), span.start_s)
+        return self._computed.get(key, span.start_s)
 
 
 def _share_out(
@@ -151,7 +160,7 @@ def _share_out(
     elif span.kind == "data":
         limits = [("data_wait", to_s)]
     elif span.kind == "comm_pp":
-        ready_s = arrivals.input_ready_s(result, span)
+        ready_s = arrivals.neighbour_ready_s(result, span)
         limits = [("bubble", ready_s), ("exposed_communication", to_s)]
     elif span.kind == "idle":
         # The last stage is done before the first: until its own pipeline has drained it stands
