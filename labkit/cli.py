@@ -43,9 +43,11 @@ def own_cluster(num_workers: int, address: str | None) -> Iterator[Cluster]:
 
 
 def check_devices(needed: int, address: str | None) -> None:
-    """Refuse more devices than this host can give, before anything starts."""
+    """Refuse a count of devices that this host cannot give, before anything starts."""
     from labkit.cluster.launch import most_workers
 
+    if needed < 1:
+        raise SettingError(f"devices={needed} is not a count; choose a number >= 1")
     if address is None and needed > most_workers():
         raise SettingError(
             f"{needed} devices but {most_workers()} are available on this machine; choose at most "
@@ -79,11 +81,11 @@ workload = click.option(
 @click.option("-v", "--verbose", is_flag=True, help="Log what the engine does.")
 def cli(verbose: bool) -> None:
     """The interactive distributed training lab."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    # On the handler: distributed sets the levels of its own loggers.
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    logging.getLogger("labkit").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 @cli.command("open")
@@ -145,9 +147,10 @@ def train_command(
         chosen = chosen.with_settings(global_batch=global_batch)
     plan = Plan(**split)
     check_length(steps, epochs)
+    if devices is not None:
+        check_devices(devices, address)
     if address is None:
         plan.validate(chosen, devices or most_workers())
-        check_devices(devices or 1, address)
     with own_cluster(devices or plan.world_size, address) as cluster:
         run = train(chosen, plan, cluster, steps=steps, epochs=epochs)
         try:
@@ -187,12 +190,13 @@ def sweep_command(
     as_json: bool,
 ) -> None:
     """Measure the speedup of strategies over device counts."""
+    from labkit.cluster.launch import most_workers
     from labkit.reports import curve_table, save_figure
     from labkit.runs.sweep import plan_sweep, sweep
 
     names = tuple(name.strip() for name in strategies.split(",") if name.strip())
-    plan_sweep(workload, names, devices, scaling=scaling)
-    check_devices(max(devices), address)
+    limit = most_workers() if address is None else None
+    plan_sweep(workload, names, devices, scaling=scaling, num_workers=limit)
     with own_cluster(max(devices), address) as cluster:
         curve = sweep(
             workload,
@@ -212,19 +216,20 @@ def sweep_command(
 
 
 def _tell_progress() -> Callable[[Curve], None]:
-    """A callback that says each point once per repeat."""
-    said: set[tuple[str, int, int]] = set()
+    """A callback that says each measurement once; strategies at one device share the baseline."""
+    said: set[tuple[str, ...]] = set()
 
     def tell(curve: Curve) -> None:
         for point in curve.points:
-            key = (point.strategy, point.devices, len(point.runs))
-            if key not in said:
-                said.add(key)
-                say(
-                    f"repeat {len(point.runs)}/{curve.repeats}  {point.strategy:<8} "
-                    f"{point.devices:>2} devices  {point.throughput_samples_per_s:>9,.0f} samples/s"
-                    f"  speedup {point.speedup:.2f}"
-                )
+            if point.runs in said:
+                continue
+            said.add(point.runs)
+            name = point.strategy if point.devices > 1 else "baseline"
+            say(
+                f"repeat {len(point.runs)}/{curve.repeats}  {name:<8}  {point.devices:>2} "
+                f"device{'s' if point.devices > 1 else ' '}  "
+                f"{point.throughput_samples_per_s:>9,.0f} samples/s  speedup {point.speedup:.2f}"
+            )
 
     return tell
 
@@ -263,10 +268,11 @@ def preprocess_command(
 @as_json
 def demo_command(*, devices: int, out: Path, as_json: bool) -> None:
     """The lab's main job without a browser: preprocess, train, sweep, draw."""
-    from labkit.demo import run_demo
+    from labkit.demo import make_folder, run_demo
     from labkit.reports import demo_table
 
     check_devices(devices, None)
+    make_folder(out)
     with own_cluster(devices, None) as cluster:
         result = run_demo(cluster, out, say, _tell_progress())
     answer(result, as_json, lambda: demo_table(result))

@@ -28,14 +28,12 @@ def run_demo(
     Args:
         cluster: at least one worker; every device count up to its workers is a power of two, or
             all of them.
-        out: folder for the pictures; made if it is not there.
+        out: folder for the pictures, made and checked with ``make_folder``.
         say: takes one line of progress.
         on_update: takes the curve whenever a point has changed.
     Returns:
         The ``demo`` object of the JSON contract: the sweep's, and ``preprocess``, ``accuracy``,
         ``training``, ``files``, ``seconds``.
-    Raises:
-        SettingError: ``out`` cannot be written.
     """
     from labkit.figures.attribution import attribution_figure
     from labkit.figures.loss import loss_figure
@@ -48,7 +46,6 @@ def run_demo(
     from labkit.train.train import train
 
     started = time.perf_counter()
-    make_folder(out)
     say(f"preprocessing {ROWS:,} fruit from three sources")
     dataset = preprocess(cluster=cluster, rows=ROWS)
     report = dataset.to_json()

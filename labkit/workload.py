@@ -65,7 +65,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
             num_layers=8,
             tensor_units=8,
             global_batch=2048,
-            learning_rate=0.05,
+            learning_rate=0.02,
         ),
         "digits": Workload(
             name="digits",

@@ -49,6 +49,7 @@ PRELOAD = (
     "torch.nn.parallel",
     "labkit.cluster.rank_process",
     "labkit.cluster.rank_store",
+    "labkit.train.rank",
 )
 
 logger = logging.getLogger(__name__)

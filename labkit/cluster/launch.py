@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.spec import SpecCluster
 
+CONNECT_S = 10.0
 WORKER_BYTES = 350 * 2**20  # a Dask worker and the rank beside it, measured
 MIN_WORKER_LIMIT_BYTES = 2**30
 
@@ -151,7 +152,7 @@ def _local_cluster(
         "memory_limit": max(MIN_WORKER_LIMIT_BYTES, int(0.8 * memory / num_workers)),
         "death_timeout": timeout_s,
         # A rank that dies hard must not be run again on another worker.
-        "scheduler_kwargs": {"allowed_failures": 0},
+        "scheduler_kwargs": {"allowed_failures": 0, "local_directory": str(folder / "dask")},
         # Memory that numpy and Arrow freed goes back to the system; a worker above its limit by
         # memory that it cannot account for would be paused for ever.
         "env": {
@@ -183,7 +184,7 @@ def _connect(address: str, num_workers: int | None, timeout_s: float) -> Cluster
 
     deadline = time.monotonic() + timeout_s
     try:
-        client = Client(address, timeout=timeout_s, set_as_default=False)
+        client = Client(address, timeout=min(timeout_s, CONNECT_S), set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise SettingError(
             f"no Dask scheduler answers at {address!r} ({error}); give the address that the "

@@ -171,7 +171,11 @@ class RankOwner(WorkerPlugin):
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": "1",
+                    "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "torch"),
+                },
             )
         deadline = time.monotonic() + START_SERVER_S
         while time.monotonic() < deadline and self.server.poll() is None:
