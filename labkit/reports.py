@@ -112,7 +112,7 @@ def preprocess_table(report: dict[str, Any]) -> str:
     """The steps of preprocessing, and the six figures of each column."""
     steps: list[tuple[str, ...]] = [("step", "rows in", "rows out", "seconds")]
     steps += [
-        (s["step"], f"{s['rows_in']:,}", f"{s['rows_out']:,}", f"{s['seconds']:.2f}")
+        (s["name"], f"{s['rows_in']:,}", f"{s['rows_out']:,}", f"{s['seconds']:.2f}")
         for s in report["steps"]
     ]
     names = ("count", "missing", "min", "max", "mean", "median", "std")

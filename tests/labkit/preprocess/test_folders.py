@@ -1,0 +1,61 @@
+"""A dataset's folder is there whole, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import SettingError
+from labkit.preprocess.folders import discard, make_draft, name_draft, publish
+
+
+def finished_draft(target: Path, content: str) -> str:
+    draft = name_draft(str(target))
+    make_draft(draft, str(target))
+    (Path(draft) / "manifest.json").write_text(content)
+    return draft
+
+
+def test_a_draft_becomes_the_dataset_and_replaces_an_older_one(tmp_path: Path) -> None:
+    target = tmp_path / "data" / "set"
+    for content in ("old", "new"):
+        publish(finished_draft(target, content), str(target))
+        assert (target / "manifest.json").read_text() == content
+    assert [path.name for path in target.parent.iterdir()] == ["set"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    target.mkdir()
+    publish(finished_draft(target, "x"), str(target))
+    assert (target / "manifest.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_discarded_draft_is_gone(tmp_path: Path) -> None:
+    draft = finished_draft(tmp_path / "set", "x")
+    assert discard(draft)
+    assert discard(draft)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(SettingError, match="holds files that are no dataset; choose an empty"):
+        make_draft(name_draft(str(tmp_path)), str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.touch()
+    with pytest.raises(SettingError, match="is a file; choose a folder"):
+        make_draft(name_draft(str(target)), str(target))
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "set"
+    with pytest.raises(SettingError, match=r"cannot write in .*file \(.*\); choose another"):
+        make_draft(name_draft(str(target)), str(target))

@@ -1,0 +1,141 @@
+"""The public function on a real cluster: the whole path, its errors, and Stop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labkit.cluster.cluster import Cluster
+from labkit.errors import ClusterError, RunStopped, SettingError, SourceError
+from labkit.preprocess.preprocess import dataset_for, preprocess
+from labkit.preprocess.report import STEPS
+from labkit.preprocess.shards import ShardReader, verify_shards
+
+ROWS = 5000
+
+
+def inputs_of(folder: str) -> Any:
+    reader = ShardReader(folder, "train")
+    return reader.take(np.arange(reader.num_samples))[0]
+
+
+def test_fruit_is_made_and_preprocessed_on_the_workers(cluster4: Cluster) -> None:
+    steps: list[str] = []
+    dataset = preprocess(
+        cluster=cluster4, rows=ROWS, on_progress=lambda step, *_: steps.append(step)
+    )
+    assert list(dict.fromkeys(steps)) == ["sources", *STEPS]
+    assert dataset.num_samples + dataset.num_test_samples == dataset.report["rows_out"]
+    assert Path(dataset.folder).is_relative_to(cluster4.folder)
+    assert verify_shards(dataset.folder) > 0
+    report = json.loads(json.dumps(dataset.to_json(), allow_nan=False))
+    assert {"statistics", "steps", "rows_in", "rows_out", "set_aside", "shards", "seconds"} == set(
+        report
+    )
+    assert dataset.manifest["source"] == {"made": "fruit", "rows": ROWS, "seed": 0}
+
+
+def test_own_sources_and_folder_relative_to_here(
+    cluster4: Cluster, fruit_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fruit_folder)
+    folders = ["sources/orchard", Path("sources/market.sqlite")]
+    first = preprocess(folders, cluster=cluster4, out=tmp_path / "data")
+    assert first.folder == str(tmp_path / "data")
+    sources = [step for step in first.report["steps"] if step["name"] == "statistics"]
+    assert set(sources[0]["picture"]["rows_per_source"]) == {"orchard", "market"}
+    before = inputs_of(first.folder)
+    again = preprocess(folders, cluster=cluster4, out=tmp_path / "data")
+    np.testing.assert_array_equal(inputs_of(again.folder), before)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_fruit_is_prepared_once_and_the_number_of_workers_changes_no_byte(
+    cluster4: Cluster, own_cluster: Cluster
+) -> None:
+    by_two = dataset_for("fruit", cluster=own_cluster)
+    assert by_two.num_samples > 15_000
+    assert dataset_for("fruit", cluster=own_cluster) == by_two
+    assert preprocess(cluster=cluster4).manifest == by_two.manifest
+
+
+@pytest.mark.parametrize("step", ["sources", "statistics", "cleaning", "transformation"])
+def test_stop_ends_it_and_leaves_nothing(cluster4: Cluster, tmp_path: Path, step: str) -> None:
+    reached: list[str] = []
+    with pytest.raises(RunStopped, match=f"stopped in step {step}"):
+        preprocess(
+            cluster=cluster4,
+            out=tmp_path / "data",
+            rows=ROWS,
+            on_progress=lambda name, *_: reached.append(name),
+            should_stop=lambda: step in reached,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing(cluster4: Cluster, tmp_path: Path) -> None:
+    def interrupt(step: str, *_: object) -> None:
+        if step == "integration":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(cluster=cluster4, out=tmp_path / "data", rows=ROWS, on_progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_is_not_there_leaves_nothing(cluster4: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nowhere does not exist"):
+        preprocess(tmp_path / "nowhere", cluster=cluster4, out=tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_left_alone(cluster4: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(SettingError, match="holds files that are no dataset"):
+        preprocess(cluster=cluster4, out=tmp_path, rows=ROWS)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_settings_out_of_range_are_refused_before_anything_starts(cluster4: Cluster) -> None:
+    with pytest.raises(SettingError, match="rows=0 is not a count"):
+        preprocess(cluster=cluster4, rows=0)
+    with pytest.raises(SettingError, match="seed=-1 is not a seed"):
+        preprocess(cluster=cluster4, seed=-1)
+    with pytest.raises(SettingError, match="sources is empty"):
+        preprocess([], cluster=cluster4)
+
+
+def test_too_few_fruit_are_refused(cluster4: Cluster) -> None:
+    with pytest.raises(SourceError, match="training rows are left"):
+        preprocess(cluster=cluster4, rows=1)
+
+
+def test_a_closed_cluster_is_said(own_cluster: Cluster, tmp_path: Path) -> None:
+    own_cluster.close()
+    with pytest.raises(ClusterError, match="the cluster was closed"):
+        preprocess(cluster=own_cluster, out=tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"), [("digits", (1, 8, 8), 10), ("text", (64,), None)]
+)
+def test_bundled_datasets_are_prepared_once(
+    cluster4: Cluster, name: str, shape: tuple[int, ...], classes: int | None
+) -> None:
+    dataset = dataset_for(name, cluster=cluster4)
+    assert tuple(dataset.manifest["inputs"]["shape"]) == shape
+    assert classes in (None, dataset.manifest["num_classes"])
+    assert dataset.to_json()["rows_out"] == dataset.num_samples + dataset.num_test_samples
+    written = (Path(dataset.folder) / "manifest.json").stat().st_mtime_ns
+    assert dataset_for(name, cluster=cluster4) == dataset
+    assert (Path(dataset.folder) / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_an_unknown_dataset_is_refused(cluster4: Cluster) -> None:
+    with pytest.raises(SettingError, match="dataset 'pears' is unknown; choose from fruit, digits"):
+        dataset_for("pears", cluster=cluster4)

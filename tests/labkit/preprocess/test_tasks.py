@@ -1,0 +1,110 @@
+"""Tasks on the workers: in order, counted, stopped, and never waited for without end."""
+
+from __future__ import annotations
+
+import operator
+import os
+import time
+from typing import Any
+
+import pytest
+from distributed import Event
+
+from labkit.cluster.cluster import Cluster
+from labkit.errors import ClusterError, RunStopped, SourceError
+from labkit.preprocess import tasks
+from labkit.preprocess.tasks import InThisProcess, OnCluster
+
+WAIT_S = 30.0
+
+
+def refuse(number: int) -> int:
+    if number == 3:
+        raise SourceError("source 3 is empty; give another")
+    return number
+
+
+def break_down(number: int) -> float:
+    return 1 / (number - 3)
+
+
+def wait_for(number: int, *, name: str) -> bool:
+    return Event(name).wait(WAIT_S)
+
+
+def die(number: int) -> None:
+    os._exit(3)
+
+
+def test_results_keep_the_order_of_the_parts_here_and_on_the_workers(cluster4: Cluster) -> None:
+    for executor in (InThisProcess(), OnCluster(cluster4.client)):
+        executor.begin("adding", 40)
+        handles = executor.map(operator.add, range(20), range(20))
+        assert executor.collect(operator.neg, handles) == [-2 * n for n in range(20)]
+        assert executor.call(sum, [1, 2]) == 3
+
+
+def test_progress_counts_every_mapped_task(cluster4: Cluster) -> None:
+    told: list[tuple[Any, ...]] = []
+    report = {"so": "far"}
+    executor = OnCluster(
+        cluster4.client, report=report, on_progress=lambda *state: told.append(state)
+    )
+    executor.call(sum, [])
+    assert told == []
+    executor.begin("adding", 12)
+    executor.collect(operator.neg, range(12))
+    assert told[0] == ("adding", 0, 12, report)
+    assert told[-1] == ("adding", 12, 12, report)
+    assert [state[1] for state in told] == sorted(state[1] for state in told)
+
+
+def test_what_a_task_raises_is_raised_here(cluster4: Cluster) -> None:
+    executor = OnCluster(cluster4.client)
+    with pytest.raises(SourceError, match="source 3 is empty; give another"):
+        executor.map(refuse, range(6))
+    with pytest.raises(ZeroDivisionError):
+        executor.map(break_down, range(6))
+
+
+def test_stop_ends_the_waiting_though_tasks_still_run(cluster4: Cluster) -> None:
+    name = "held by test_stop"
+    executor = OnCluster(cluster4.client, should_stop=lambda: True)
+    executor.begin("waiting", 4)
+    started_s = time.monotonic()
+    with pytest.raises(RunStopped, match="stopped in step waiting"):
+        executor.map(wait_for, range(4), name=name)
+    assert time.monotonic() - started_s < 2
+    executor.cancel()
+    Event(name, client=cluster4.client).set()
+    assert OnCluster(cluster4.client).collect(operator.neg, range(8)) == [-n for n in range(8)]
+
+
+def test_a_cluster_where_nothing_finishes_is_given_up(cluster4: Cluster) -> None:
+    name = "held by test_stall"
+    executor = OnCluster(cluster4.client, stall_s=0.5)
+    executor.begin("waiting", 4)
+    with pytest.raises(ClusterError, match=r"nothing finished for \d s in step waiting; see that"):
+        executor.map(wait_for, range(4), name=name)
+    executor.cancel()
+    Event(name, client=cluster4.client).set()
+    assert OnCluster(cluster4.client).call(sum, [1]) == 1
+
+
+def test_paused_workers_are_named(cluster4: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = OnCluster(cluster4.client)
+    monkeypatch.setattr(executor, "_paused_workers", lambda: ["tcp://127.0.0.1:1"])
+    monkeypatch.setattr(tasks, "PAUSED_STALL_S", 0.3)
+    name = "held by test_paused"
+    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:1 paused.*over 80 %"):
+        executor.map(wait_for, range(4), name=name)
+    executor.cancel()
+    Event(name, client=cluster4.client).set()
+    assert OnCluster(cluster4.client)._paused_workers() == []
+
+
+def test_a_dead_worker_is_said(own_cluster: Cluster) -> None:
+    executor = OnCluster(own_cluster.client)
+    executor.begin("dying", 1)
+    with pytest.raises(ClusterError, match="a worker died in step dying"):
+        executor.map(die, [0])
