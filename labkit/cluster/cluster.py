@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
     from labkit.cluster.gang import Gang
+    from labkit.preprocess.dataset import Dataset
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
@@ -42,7 +43,7 @@ class Cluster:
         client: the Dask client.
         num_cores: processor cores that local workers share; ``None`` for an existing cluster.
         folder: private folder on the workers' host for data, removed when the cluster closes.
-        backend: of torch.distributed, ``gloo`` or ``nccl``.
+        datasets: bundled datasets that were prepared here, by name.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Cluster:
         self.plugin_name = name
         self.topic = name
         self.closed = False
+        self.datasets: dict[str, Dataset] = {}
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
         self._workers: list[dict[str, Any]] = []

@@ -183,8 +183,10 @@ class Run:
                 record.startup_s["first_step"] = record.steps[0].end_s
 
     def _complete(self, results: list[RankResult]) -> None:
+        from labkit.train.job import merge_steps
+
         record, first = self._record, results[0]
-        record.steps = first.steps
+        record.steps = merge_steps(results)
         record.spans = sorted(
             (span for result in results for span in result.spans), key=lambda s: s.start_s
         )

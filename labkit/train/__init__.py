@@ -1,0 +1,1 @@
+"""Training: one loop, one file per strategy, the rank program that joins them."""

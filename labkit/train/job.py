@@ -1,0 +1,90 @@
+"""What goes to a rank and what comes back: plain values, so the client needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from labkit.plan import Plan
+from labkit.runs.record import Span, Step
+from labkit.workload import Workload
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainJob:
+    """One training run, the same for every rank.
+
+    Attributes:
+        workload, plan: what is trained and how it is split; already validated together.
+        dataset_folder: shards and manifest, on the ranks' host.
+        num_steps: optimiser steps, >= 1.
+        evaluate: whether to measure accuracy on held-out samples, outside the timed steps.
+        keep_weights: whether rank 0 returns the final weights and the last gradients.
+    """
+
+    workload: Workload
+    plan: Plan
+    dataset_folder: str
+    num_steps: int
+    evaluate: bool = True
+    keep_weights: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class RankResult:
+    """What one rank measured. Times are ``RankContext.now`` seconds.
+
+    Attributes:
+        rank, replica, stage, tensor_rank: place on the mesh (dp, pp, tp).
+        steps: one entry a step with the global loss, on rank 0's clock; empty on other ranks.
+        step_ends_s: end of each step on this rank.
+        loop_start_s: start of the first step, after all ranks were ready.
+        spans: where the time went; only the newest ``SpanRecorder.capacity`` of a long run.
+        num_dropped_spans: older spans that are not in ``spans``.
+        comm_bytes: payload this rank handed to each kind of collective, counted as it went.
+        comm_bytes_formula: the same by formula.
+        memory_bytes: peak memory: of the process on a CPU, of the allocator on a GPU.
+        accuracy: on rank 0, if evaluated: ``samples``, ``correct`` and ``before`` (fractions).
+        weights, gradients: on rank 0, if kept: full arrays by global layer name, whatever the
+            plan; gradients are those of the last step.
+        stopped: whether the ranks agreed to stop early.
+    """
+
+    rank: int
+    replica: int
+    stage: int
+    tensor_rank: int
+    steps: list[Step]
+    step_ends_s: list[float]
+    loop_start_s: float
+    spans: list[Span]
+    num_dropped_spans: int
+    comm_bytes: dict[str, int]
+    comm_bytes_formula: dict[str, int]
+    memory_bytes: int
+    accuracy: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, np.ndarray] | None = None
+    gradients: dict[str, np.ndarray] | None = None
+    stopped: bool = False
+
+
+def merge_steps(results: Sequence[RankResult]) -> list[Step]:
+    """Steps as the whole gang saw them: rank 0's losses, the slowest rank's times.
+
+    Args:
+        results: of all ranks, by rank.
+    Returns:
+        One step each; its seconds run from the end of the step before on the slowest rank.
+    """
+    previous_s = min(result.loop_start_s for result in results)
+    merged: list[Step] = []
+    ends_by_step = zip(*(result.step_ends_s for result in results), strict=True)
+    for step, ends_s in zip(results[0].steps, ends_by_step, strict=True):
+        end_s = max(ends_s)
+        merged.append(step._replace(seconds=end_s - previous_s, end_s=end_s))
+        previous_s = end_s
+    return merged

@@ -1,0 +1,1 @@
+"""The bundled models, and the layers that they are built of."""

@@ -1,0 +1,81 @@
+"""Which samples a step uses depends on the seed and the step, never on the plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from labkit.errors import WorkloadError
+from labkit.train.batches import Batches
+from labkit.workload import WORKLOADS
+
+FRUIT = WORKLOADS["fruit"].with_settings(global_batch=48)
+
+
+def slices(folder: str, num_replicas: int, step: int, seed: int = 0) -> np.ndarray:
+    workload = FRUIT.with_settings(seed=seed)
+    return np.concatenate(
+        [
+            Batches(folder, workload, replica=replica, num_replicas=num_replicas).indices(step)
+            for replica in range(num_replicas)
+        ]
+    )
+
+
+@pytest.mark.parametrize("num_replicas", [2, 3, 4, 8])
+def test_replicas_together_see_what_one_process_sees(
+    dataset_folders: dict[str, str], num_replicas: int
+) -> None:
+    folder = dataset_folders["fruit"]
+    for step in (0, 1, 13, 14, 40):
+        np.testing.assert_array_equal(slices(folder, num_replicas, step), slices(folder, 1, step))
+
+
+def test_an_epoch_uses_no_sample_twice_and_drops_the_rest(
+    dataset_folders: dict[str, str],
+) -> None:
+    batches = Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1)
+    assert batches.steps_per_epoch == 700 // 48
+    seen = np.concatenate([batches.indices(step) for step in range(batches.steps_per_epoch)])
+    assert len(np.unique(seen)) == len(seen) == 48 * (700 // 48)
+
+
+def test_epochs_and_seeds_give_other_orders_and_repeats_the_same(
+    dataset_folders: dict[str, str],
+) -> None:
+    folder = dataset_folders["fruit"]
+    first, next_epoch = slices(folder, 1, 0), slices(folder, 1, 700 // 48)
+    assert not np.array_equal(first, next_epoch)
+    assert not np.array_equal(first, slices(folder, 1, 0, seed=1))
+    np.testing.assert_array_equal(first, slices(folder, 1, 0))
+
+
+def test_going_back_to_an_earlier_epoch_gives_its_samples_again(
+    dataset_folders: dict[str, str],
+) -> None:
+    batches = Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1)
+    first = batches.indices(0).copy()
+    batches.indices(100)
+    np.testing.assert_array_equal(batches.indices(0), first)
+
+
+def test_take_gives_tensors_of_the_dataset_s_types(dataset_folders: dict[str, str]) -> None:
+    batches = Batches(
+        dataset_folders["text"], WORKLOADS["text"].with_settings(global_batch=4),
+        replica=1, num_replicas=2,
+    )  # fmt: skip
+    inputs, targets = batches.take(0, torch.device("cpu"))
+    assert inputs.shape == targets.shape == (2, 64)
+    assert inputs.dtype == targets.dtype == torch.int64
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])  # the target is the next character
+
+
+def test_too_few_samples_for_one_batch_is_an_error_with_both_numbers(
+    dataset_folders: dict[str, str],
+) -> None:
+    with pytest.raises(WorkloadError, match=r"701 but the dataset has 700 .*at most 700"):
+        Batches(
+            dataset_folders["fruit"], FRUIT.with_settings(global_batch=701),
+            replica=0, num_replicas=1,
+        )  # fmt: skip
