@@ -55,7 +55,7 @@ def check_devices(needed: int, address: str | None) -> None:
         )
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[tuple[int, ...]]):
     """Whole numbers separated by commas, such as ``1,2,4``."""
 
     name = "n,n,..."

@@ -50,6 +50,15 @@ class Workload:
         """A copy with other settings, such as ``global_batch=512, seed=1``."""
         return replace(self, **settings)
 
+    def check_samples(self, num_samples: int) -> None:
+        """Raise a WorkloadError unless a training set of that size fills one global batch."""
+        if num_samples < self.global_batch:
+            raise WorkloadError(
+                f"workload {self.name!r} has a global batch of {self.global_batch} but the dataset "
+                f"has {num_samples} training samples; choose a global batch of at most "
+                f"{num_samples}, or preprocess more rows"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a record."""
         return asdict(self)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.errors import WorkloadError
 from labkit.preprocess.shards import ShardReader
 from labkit.workload import Workload
 
@@ -36,12 +35,7 @@ class Batches:
         self.workload = workload
         num_samples = self.reader.num_samples
         self.steps_per_epoch = num_samples // workload.global_batch
-        if not self.steps_per_epoch:
-            raise WorkloadError(
-                f"workload {workload.name!r} has a global batch of {workload.global_batch} but the "
-                f"dataset has {num_samples} training samples; choose a global batch of at most "
-                f"{num_samples}, or preprocess more rows"
-            )
+        workload.check_samples(num_samples)
         assert workload.global_batch % num_replicas == 0, "the plan was not validated"
         self._size = workload.global_batch // num_replicas
         self._offset = replica * self._size

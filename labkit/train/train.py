@@ -59,6 +59,7 @@ def train(
     plan.validate(workload, cluster.num_workers)
     if dataset is None:
         dataset = bundled_dataset(workload, cluster)
+    workload.check_samples(dataset.num_samples)
     job = TrainJob(
         workload=workload,
         plan=plan,
@@ -88,9 +89,7 @@ def check_length(steps: int | None, epochs: int | None) -> None:
             raise SettingError(f"{name}={value} is not a length; choose a number >= 1")
 
 
-def count_steps(
-    workload: Workload, num_samples: int, steps: int | None, epochs: int | None
-) -> int:
+def count_steps(workload: Workload, num_samples: int, steps: int | None, epochs: int | None) -> int:
     """Optimiser steps of a run; an epoch has ``num_samples // global_batch`` of them."""
     if epochs is not None:
         return max(1, epochs * (num_samples // workload.global_batch))

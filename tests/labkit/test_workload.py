@@ -26,3 +26,10 @@ def test_settings_out_of_range_are_refused() -> None:
         find_workload("fruit").with_settings(global_batch=0)
     with pytest.raises(WorkloadError, match=r"learning_rate=-1.0; choose a value above 0"):
         find_workload("fruit").with_settings(learning_rate=-1.0)
+
+
+def test_a_dataset_smaller_than_the_global_batch_is_refused() -> None:
+    workload = find_workload("fruit").with_settings(global_batch=64)
+    workload.check_samples(64)
+    with pytest.raises(WorkloadError, match=r"global batch of 64 but the dataset has 63 training"):
+        workload.check_samples(63)
