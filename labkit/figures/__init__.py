@@ -1,0 +1,1 @@
+"""Pictures of records: pure functions from a record to a matplotlib figure, without pyplot."""

@@ -1,0 +1,39 @@
+"""What the browser side needs to give every control a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ipywidgets as ipw
+
+from widgets import Lab
+from widgets.accessibility import Accessibility
+
+NAMED = (ipw.Button, ipw.Checkbox, ipw.Dropdown, ipw.IntSlider, ipw.SelectionSlider)
+NAMED += (ipw.ToggleButtons, ipw.IntProgress, ipw.FloatProgress)
+
+
+def widgets_in(widget: ipw.Widget) -> Iterator[ipw.Widget]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from widgets_in(child)
+
+
+def test_every_control_has_the_label_that_becomes_its_name(lab: Lab) -> None:
+    controls = [widget for widget in widgets_in(lab.widget) if isinstance(widget, NAMED)]
+    assert len(controls) > 25
+    assert all(control.description for control in controls)
+
+
+def test_every_button_explains_itself(lab: Lab) -> None:
+    buttons = [widget for widget in widgets_in(lab.widget) if isinstance(widget, ipw.Button)]
+    assert len(buttons) == 8
+    assert all(button.tooltip for button in buttons)
+
+
+def test_browser_side_and_style_travel_with_the_widget(lab: Lab) -> None:
+    assert lab.accessibility in list(widgets_in(lab.widget))
+    widget = Accessibility()
+    assert "aria-valuetext" in widget._esm
+    assert ".lab-card" in widget._css
+    assert not widget.dark
