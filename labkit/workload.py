@@ -93,7 +93,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
             model="labkit.train.models.text:build",
             num_layers=8,
             tensor_units=8,
-            global_batch=32,
+            global_batch=64,
             learning_rate=0.1,
         ),
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0
 WORKER_BYTES = 350 * 2**20  # a Dask worker and the rank beside it, measured
 MIN_WORKER_LIMIT_BYTES = 2**30
+
+MAIN_GUARD = (
+    "a script that launches a cluster is imported again by its workers; put what it does below "
+    "if __name__ == '__main__':"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +63,7 @@ def launch(
         ClusterError: the workers did not come in time; everything started is closed again, and
             the message holds the workers' logs.
     """
+    _check_not_importing_main()
     if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 1):
         raise SettingError(f"num_workers={num_workers!r} is not a count; choose a number >= 1")
     if device not in ("auto", "cpu", "gpu"):
@@ -68,6 +76,16 @@ def launch(
         num_workers = devices.count if kind == "gpu" else max(2, devices.num_cores)
     _check_memory(num_workers)
     return _start(kind, devices, num_workers, timeout_s)
+
+
+def _check_not_importing_main() -> None:
+    """Refuse to launch from a worker that is importing the user's script.
+
+    Workers are spawned processes, which import the main script anew; a ``launch`` at its top
+    level would start workers that start workers.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ClusterError(MAIN_GUARD)
 
 
 def most_workers() -> int:
@@ -105,6 +123,7 @@ def _start(
     kind: Literal["cpu", "gpu"], devices: Devices, num_workers: int, timeout_s: float
 ) -> Cluster:
     """A cluster on this host. Everything is closed again when a part of it fails."""
+    import dask
     from distributed import Client
 
     folder = Path(tempfile.mkdtemp(prefix="labkit-"))  # mkdtemp makes it private, mode 0700
@@ -113,7 +132,8 @@ def _start(
     client: Client | None = None
     deadline = time.monotonic() + timeout_s
     try:
-        owned = _local_cluster(kind, devices, num_workers, folder, timeout_s)
+        with dask.config.set(QUIET_DASK):
+            owned = _local_cluster(kind, devices, num_workers, folder, timeout_s)
         client = Client(owned, timeout=timeout_s, set_as_default=False)
         client.wait_for_workers(num_workers, timeout=max(0.1, deadline - time.monotonic()))
         _check_workers(client, num_workers)
@@ -134,8 +154,17 @@ def _start(
             raise
         raise ClusterError(
             f"{num_workers} {kind} workers did not start within {timeout_s:.0f} s "
-            f"({describe_causes(error)}); everything was closed again.{logs}"
+            f"({describe_causes(error)}); everything was closed again.{_script_note()}{logs}"
         ) from error
+
+
+# Dask watches itself many times a second, which costs the ranks several percent of the cores they
+# share with it: it need not profile the thread that waits for a rank.
+QUIET_DASK = {
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.worker.profile.enabled": False,
+}
 
 
 def _local_cluster(
@@ -251,6 +280,11 @@ def _watch_client(client: Client, name: str) -> None:
     from labkit.cluster.client_watch import ClientWatch
 
     client.register_plugin(ClientWatch(name, client.id))
+
+
+def _script_note() -> str:
+    """What a script, as opposed to a notebook, may have done wrong."""
+    return f" Note: {MAIN_GUARD}" if hasattr(sys.modules["__main__"], "__file__") else ""
 
 
 def describe_causes(error: BaseException) -> str:

@@ -69,6 +69,7 @@ class _Link:
         self.connection = connection
         self.sending = threading.Lock()
         self.waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING_EVENTS)
+        self.news = threading.Event()
         self.stop_flag = threading.Event()
 
     def start(self) -> None:
@@ -83,6 +84,11 @@ class _Link:
         except OSError:
             os._exit(1)
 
+    def emit(self, event: dict[str, Any]) -> None:
+        """Have an event sent soon; never blocks."""
+        self.waiting.append(event)
+        self.news.set()
+
     def flush(self) -> None:
         while self.waiting:
             size = min(len(self.waiting), MAX_EVENTS_A_FLUSH)
@@ -90,7 +96,9 @@ class _Link:
 
     def _flush_forever(self) -> None:
         while True:
-            time.sleep(FLUSH_S)
+            self.news.wait()
+            time.sleep(FLUSH_S)  # so that what comes close together travels together
+            self.news.clear()
             self.flush()
 
     def _listen(self) -> None:
@@ -160,7 +168,7 @@ def _run(job: RankJob, link: _Link) -> bytes:
         device=job.device,
         backend=job.backend,
         origin_s=job.origin_s,
-        send=link.waiting.append,
+        send=link.emit,
         stop_flag=link.stop_flag,
     )
     timeout = timedelta(seconds=job.timeout_s)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
 
-DEFAULT_STEPS = 14
+DEFAULT_STEPS = 12
 STOP_POLL_S = 0.05
 STOP_S = 10.0
 

@@ -20,7 +20,7 @@ from labkit.train.job import TrainJob
 from labkit.train.spans import SpanRecorder
 from labkit.train.strategies.parallel_model import ParallelModel
 
-REPORT_S = 0.075
+REPORT_S = 0.2  # the plots move 4 times a second
 EAGER_REPORTS = 2  # the first steps are reported one by one, so that something is seen at once
 MAX_STEPS_A_REPORT = 64
 MAX_SPANS_AN_EVENT = 200

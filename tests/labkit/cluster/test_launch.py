@@ -165,6 +165,16 @@ def test_an_existing_cluster_with_too_few_workers_is_refused(
         labkit.launch(5, address=foreign_scheduler.scheduler_address, timeout_s=1.0)
 
 
+def test_a_script_without_a_main_guard_fails_at_once_and_is_told_why(tmp_path: Path) -> None:
+    script = tmp_path / "no_guard.py"
+    script.write_text("import labkit\nlabkit.launch(2, device='cpu')\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "2 cpu workers did not start" in last
+    assert "put what it does below if __name__ == '__main__':" in last
+
+
 CHILD = """
 import sys, threading
 import labkit
