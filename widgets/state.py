@@ -32,7 +32,14 @@ class Engine(Protocol):
         """A dataset, from the raw sources."""
 
     def train(
-        self, workload: Workload, plan: Plan, cluster: Cluster, *, steps: int, dataset: Any
+        self,
+        workload: Workload,
+        plan: Plan,
+        cluster: Cluster,
+        *,
+        steps: int,
+        dataset: Any,
+        should_stop: Callable[[], bool],
     ) -> Any:
         """A live run."""
 

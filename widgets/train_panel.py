@@ -146,6 +146,7 @@ class TrainPanel(Panel):
             self.cluster(),
             steps=settings.steps,
             dataset=self.state.dataset_of(settings.workload),
+            should_stop=self.job.stop_event.is_set,
         )
         self.state.run = run
         while not run.done:

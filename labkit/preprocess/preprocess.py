@@ -93,12 +93,15 @@ def preprocess(
     return Dataset(name="fruit", folder=target, manifest=manifest, report=report.values)
 
 
-def dataset_for(name: str, *, cluster: WorkerCluster) -> Dataset:
+def dataset_for(
+    name: str, *, cluster: WorkerCluster, should_stop: Callable[[], bool] | None = None
+) -> Dataset:
     """The bundled dataset of that name, prepared once for each cluster.
 
     Args:
         name: ``"fruit"``, ``"digits"`` or ``"text"``.
         cluster: where it is prepared and kept, in the cluster's temporary folder.
+        should_stop: as in ``preprocess``.
     Raises:
         SettingError: no bundled dataset has that name.
         ClusterError: as in ``preprocess``.
@@ -114,7 +117,7 @@ def dataset_for(name: str, *, cluster: WorkerCluster) -> Dataset:
         manifest = executor.call(prepare_once, name, target)
         return Dataset(name=name, folder=target, manifest=manifest, report=_bare_report(manifest))
     found: Dataset | None = executor.call(find_dataset, target)
-    return found or preprocess(cluster=cluster, out=target)
+    return found or preprocess(cluster=cluster, out=target, should_stop=should_stop)
 
 
 def find_dataset(folder: str) -> Dataset | None:

@@ -166,7 +166,18 @@ def _run(
 
     if should_stop is not None and should_stop():
         return None
-    run = train(workload, plan, cluster, steps=steps, dataset=dataset, evaluate=False)
+    try:
+        run = train(
+            workload,
+            plan,
+            cluster,
+            steps=steps,
+            dataset=dataset,
+            evaluate=False,
+            should_stop=should_stop,
+        )
+    except RunStopped:
+        return None
     while True:
         try:
             return run.wait(STOP_POLL_S if should_stop is not None else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from labkit.errors import SettingError
@@ -25,6 +26,7 @@ def train(
     dataset: Dataset | None = None,
     evaluate: bool = True,
     keep_weights: bool = False,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Train a workload under a plan on a cluster; returns a live handle at once.
 
@@ -41,6 +43,7 @@ def train(
             once per cluster.
         evaluate: measure the accuracy on held-out samples before and after.
         keep_weights: bring the trained weights and the last gradients back to this process.
+        should_stop: asked while a bundled dataset is prepared; once true, that ends.
     Returns:
         The run: ``view()``, ``stop()``, ``wait()``, ``record``.
     Raises:
@@ -48,6 +51,7 @@ def train(
         PlanError: the plan does not fit the workload or the cluster; nothing was started.
         SettingError: steps and epochs both given, or below 1.
         BusyError: other runs hold the workers.
+        RunStopped: ``should_stop`` said so.
     """
     from labkit.runs.run import Run
     from labkit.train.job import TrainJob
@@ -58,7 +62,7 @@ def train(
     check_length(steps, epochs)
     plan.validate(workload, cluster.num_workers)
     if dataset is None:
-        dataset = bundled_dataset(workload, cluster)
+        dataset = bundled_dataset(workload, cluster, should_stop)
     workload.check_samples(dataset.num_samples)
     job = TrainJob(
         workload=workload,
@@ -71,12 +75,16 @@ def train(
     return Run(cluster, job, origin_s=origin_s)
 
 
-def bundled_dataset(workload: Workload, cluster: Cluster) -> Dataset:
+def bundled_dataset(
+    workload: Workload, cluster: Cluster, should_stop: Callable[[], bool] | None = None
+) -> Dataset:
     """The dataset that feeds a bundled workload, prepared at its first use on a cluster."""
     from labkit.preprocess.preprocess import dataset_for
 
     if workload.dataset not in cluster.datasets:
-        cluster.datasets[workload.dataset] = dataset_for(workload.dataset, cluster=cluster)
+        cluster.datasets[workload.dataset] = dataset_for(
+            workload.dataset, cluster=cluster, should_stop=should_stop
+        )
     return cluster.datasets[workload.dataset]
 
 
