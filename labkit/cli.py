@@ -34,17 +34,17 @@ def answer(value: dict[str, Any], as_json: bool, table: Callable[[], str]) -> No
 
 @contextmanager
 def own_cluster(num_workers: int, address: str | None) -> Iterator[Cluster]:
-    """A cluster for one command, closed when it ends."""
+    """A cluster for one command, closed when it ends; with an address, the workers there."""
     from labkit.cluster.launch import launch
 
-    with launch(num_workers, address=address) as cluster:
+    with launch(num_workers if address is None else None, address=address) as cluster:
         say(cluster.why)
         yield cluster
 
 
 def check_devices(needed: int, address: str | None) -> None:
     """Refuse a count of devices that this host cannot give, before anything starts."""
-    from labkit.cluster.launch import most_workers
+    from labkit.cluster.capacity import most_workers
 
     if needed < 1:
         raise SettingError(f"devices={needed} is not a count; choose a number >= 1")
@@ -136,8 +136,8 @@ def train_command(
     **split: Any,
 ) -> None:
     """Train a workload under a plan and print its record."""
-    from labkit.cluster.launch import most_workers
-    from labkit.reports import train_table
+    from labkit.cluster.capacity import most_workers
+    from labkit.reports import make_folder, train_table
     from labkit.runs.store import save_record
     from labkit.train.train import check_length, train
     from labkit.workload import find_workload
@@ -149,8 +149,8 @@ def train_command(
     check_length(steps, epochs)
     if devices is not None:
         check_devices(devices, address)
-    if address is None:
-        plan.validate(chosen, devices or most_workers())
+    plan.validate(chosen, None if address else devices or most_workers())
+    make_folder(runs)
     with own_cluster(devices or plan.world_size, address) as cluster:
         run = train(chosen, plan, cluster, steps=steps, epochs=epochs)
         try:
@@ -190,13 +190,16 @@ def sweep_command(
     as_json: bool,
 ) -> None:
     """Measure the speedup of strategies over device counts."""
-    from labkit.cluster.launch import most_workers
-    from labkit.reports import curve_table, save_figure
-    from labkit.runs.sweep import plan_sweep, sweep
+    from labkit.cluster.capacity import most_workers
+    from labkit.reports import curve_table, make_folder, save_figure
+    from labkit.runs.sweep import check_sweep, plan_sweep, sweep
 
     names = tuple(name.strip() for name in strategies.split(",") if name.strip())
     limit = most_workers() if address is None else None
     plan_sweep(workload, names, devices, scaling=scaling, num_workers=limit)
+    check_sweep(steps, repeats)
+    if out is not None:
+        make_folder(out)
     with own_cluster(max(devices), address) as cluster:
         curve = sweep(
             workload,
@@ -268,8 +271,8 @@ def preprocess_command(
 @as_json
 def demo_command(*, devices: int, out: Path, as_json: bool) -> None:
     """The lab's main job without a browser: preprocess, train, sweep, draw."""
-    from labkit.demo import make_folder, run_demo
-    from labkit.reports import demo_table
+    from labkit.demo import run_demo
+    from labkit.reports import demo_table, make_folder
 
     check_devices(devices, None)
     make_folder(out)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from labkit.cluster.cluster import Cluster
-from labkit.errors import SettingError
+from labkit.errors import PlanError
 from labkit.plan import STRATEGIES, plan_for
 from labkit.runs.curve import Curve
+from labkit.runs.sweep import plan_sweep, sweep
 
 WORKLOAD = "fruit"
 TRAIN_STEPS = 40
@@ -26,8 +27,7 @@ def run_demo(
     """Preprocess the fruit data, train on it with every strategy, measure the speedup, draw.
 
     Args:
-        cluster: at least one worker; every device count up to its workers is a power of two, or
-            all of them.
+        cluster: at least one worker; the sweep goes to the greatest power of two that fits.
         out: folder for the pictures, made and checked with ``make_folder``.
         say: takes one line of progress.
         on_update: takes the curve whenever a point has changed.
@@ -42,7 +42,6 @@ def run_demo(
     from labkit.figures.timeline import timeline_figure
     from labkit.preprocess.preprocess import preprocess
     from labkit.reports import save_figure
-    from labkit.runs.sweep import sweep
     from labkit.train.train import train
 
     started = time.perf_counter()
@@ -74,19 +73,14 @@ def run_demo(
 
 
 def device_counts(num_workers: int) -> tuple[int, ...]:
-    """1, 2, 4, ... up to the number of workers, which is always in it."""
-    powers = [2**n for n in range(num_workers.bit_length()) if 2**n <= num_workers]
-    return tuple(dict.fromkeys([*powers, num_workers]))
+    """The counts 1, 2, 4, ... up to the workers on which every strategy has a plan that fits."""
+    counts = [2**n for n in range(num_workers.bit_length()) if 2**n <= num_workers]
+    return tuple(count for count in counts if _fits(count))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to, or raise a SettingError that names it."""
+def _fits(count: int) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".labkit-write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SettingError(
-            f"{str(folder)!r} cannot be written ({error.strerror}); choose another folder"
-        ) from error
+        plan_sweep(WORKLOAD, STRATEGIES, (count,))
+    except PlanError:
+        return False
+    return True

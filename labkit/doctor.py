@@ -16,8 +16,8 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from labkit.cluster.capacity import WORKER_BYTES
 from labkit.cluster.devices import Devices, find_devices
-from labkit.cluster.launch import WORKER_BYTES
 from labkit.leftovers import abandoned_folders, orphaned_fork_servers
 
 Level = Literal["ok", "note", "problem"]

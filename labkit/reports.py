@@ -1,15 +1,29 @@
-"""Results as text for people: what the command line prints without ``--json``."""
+"""Results as text and files for people: what the command line prints and saves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import SettingError
 from labkit.runs.curve import Curve
 from labkit.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, or raise a SettingError that names it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".labkit-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingError(
+            f"{str(folder)!r} cannot be written ({error.strerror}); choose another folder"
+        ) from error
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> Path:

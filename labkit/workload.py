@@ -43,6 +43,8 @@ class Workload:
     def __post_init__(self) -> None:
         if self.global_batch < 1:
             raise WorkloadError(f"global_batch={self.global_batch}; choose at least 1 sample")
+        if self.seed < 0:
+            raise WorkloadError(f"seed={self.seed}; choose a whole number of at least 0")
         if not self.learning_rate > 0:
             raise WorkloadError(f"learning_rate={self.learning_rate}; choose a value above 0")
 

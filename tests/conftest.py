@@ -16,7 +16,7 @@ import pytest
 import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_context import RankContext
-from labkit.cluster.rank_owner import prepare
+from labkit.cluster.rank_tasks import prepare
 
 MARK = "LABKIT_TEST_SESSION"
 LEAVE_S = 15.0
@@ -63,8 +63,9 @@ def our_listening_ports() -> set[tuple[str, int]]:
 
 
 def our_folders() -> set[str]:
-    """Cluster folders in this session's temporary folder."""
-    return {path.name for path in Path(tempfile.gettempdir()).glob("labkit-*")}
+    """Everything in this session's temporary folder but pytest's own."""
+    entries = {path.name for path in Path(tempfile.gettempdir()).iterdir()}
+    return {name for name in entries if not name.startswith("pytest-of-")}
 
 
 def left_behind(before: tuple[set[int], set[tuple[str, int]], set[str]]) -> str:

@@ -46,7 +46,10 @@ class ClusterPanel(Panel):
             self.job.start(self.end, "close")
 
     def end(self) -> None:
-        """Stop every other job and close the cluster; blocks, so call it from a job's thread."""
+        """Stop every other job and close the cluster; blocks, so call it from a job's thread.
+
+        A cluster that the lab was given stays open: the lab only lets go of it.
+        """
         others = [job for job in self.state.jobs if job is not self.job]
         for job in others:
             job.stop()
@@ -56,8 +59,9 @@ class ClusterPanel(Panel):
         cluster, self.state.cluster = self.state.cluster, None
         if cluster is not None:
             self.state.dataset = None  # its shards lie in the cluster's folder
-            cluster.close()
-            self.state.log("cluster closed")
+            if self.owned:
+                cluster.close()
+            self.state.log("cluster closed" if self.owned else "the cluster given is left open")
         self.owned = False
 
     def _launch(self, num_workers: int) -> None:

@@ -57,7 +57,7 @@ class DataPanel(Panel):
 
     def _preprocess(self, rows: int) -> None:
         self._progress = ("", 0, 1)
-        self._report = self.state.dataset = None
+        self._report = None
         self.state.dataset = self.state.engine.preprocess(
             None,
             cluster=self.cluster(),

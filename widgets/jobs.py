@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from labkit.errors import LabError, RankFailed, RunStopped
+from labkit.errors import LabError, RunStopped
 
 State = Literal["idle", "running", "stopping", "done", "stopped", "failed"]
 
@@ -45,10 +45,8 @@ class Log:
             self._lines.append((time.strftime("%H:%M:%S"), level, message))
 
     def error(self, where: str, error: BaseException) -> None:
-        """An error with its traceback; an error of the user's is one line."""
-        if isinstance(error, RankFailed):
-            said = f"{error}\n{error.rank_traceback}".rstrip()
-        elif isinstance(error, LabError):
+        """An error with its traceback; one that the lab raised says what there is to say."""
+        if isinstance(error, LabError):
             said = str(error)
         else:
             said = "".join(traceback.format_exception(error)).rstrip()
@@ -152,7 +150,8 @@ class Job:
         except RunStopped:
             end = "stopped"
         except Exception as error:
-            self.error = str(error) if isinstance(error, LabError) else _in_one_line(error)
+            known = isinstance(error, LabError)  # its first line names the cause, the log has all
+            self.error = str(error).split("\n")[0] if known else _in_one_line(error)
             self._log.error(self.name, error)
         finally:
             with self._lock:
@@ -192,7 +191,7 @@ class Pump:
         Raises:
             TimeoutError: the pump is closed, or did not answer within ``ANSWER_S``.
         """
-        if threading.current_thread() is self.thread:
+        if threading.current_thread() is self.thread or not self.thread.is_alive():
             return function()
         future: Future[Answer] = Future()
         self._calls.put((function, future))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
+CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Cluster:
         """One entry per worker, by name: name, address, host, pid, device."""
         if self._workers_changed and not self.closed:
             self._workers_changed = False
-            facts: dict[str, dict[str, Any]] = self.client.run(describe_worker, on_error="ignore")
+            facts = self.call_workers(describe_worker, self.kind)
             workers = [{"address": address, **fact} for address, fact in facts.items()]
             self._workers = sorted(workers, key=lambda w: (len(str(w["name"])), str(w["name"])))
         return self._workers
@@ -116,6 +117,33 @@ class Cluster:
         if self.closed:
             return []
         return list(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def call_workers(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        workers: list[str] | None = None,
+        timeout_s: float = CALL_S,
+    ) -> dict[str, Any]:
+        """Answers by worker of a function that runs on their event loops.
+
+        A worker that does not answer within ``timeout_s`` seconds must not hold up the rest:
+        then there are no answers, and a warning. ``client.run`` itself would wait for ever.
+        """
+        client = self.client
+        try:
+            answers: dict[str, Any] = client.sync(
+                client._run,
+                function,
+                *args,
+                workers=workers,
+                on_error="ignore",
+                callback_timeout=timeout_s,
+            )
+        except TimeoutError:
+            logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
+            return {}
+        return answers
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.num_workers} workers"
@@ -218,7 +246,8 @@ class Cluster:
         for gang in gangs:
             gang.inbox.put(("close",))
         for gang in gangs:
-            gang.thread.join(CLOSE_S)
+            if gang.thread.ident is not None:  # else it is being placed, and will find us closed
+                gang.thread.join(CLOSE_S)
         servers = self._fork_servers()
         with self._lock:
             self.closed = True
@@ -260,14 +289,14 @@ class Cluster:
         self.close()
 
 
-def describe_worker(*, dask_worker: Worker) -> dict[str, Any]:
-    """On a worker: its name, host, process and device."""
+def describe_worker(kind: ClusterKind, *, dask_worker: Worker) -> dict[str, Any]:
+    """On a worker of such a cluster: its name, host, process, and the device of its ranks."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return {
         "name": dask_worker.name,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "device": f"GPU {visible.split(',')[0]}" if visible else "CPU",
+        "device": f"GPU {visible.split(',')[0]}" if kind == "gpu" else "CPU",
     }
 
 

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil
-
 DeviceKind = Literal["cpu", "gpu"]
 
 
@@ -45,7 +43,9 @@ def find_devices() -> Devices:
         The devices, with the reason in words.
     Source: NVML API reference, nvmlDeviceGetHandleByIndex.
     """
-    num_cores = len(psutil.Process().cpu_affinity())
+    from dask.system import CPU_COUNT  # within this process's affinity and its container's quota
+
+    num_cores = CPU_COUNT
     cores = f"{num_cores} processor core{'s' if num_cores != 1 else ''}"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from labkit.cluster.blame import first_failure
 from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped
 
 if TYPE_CHECKING:
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     from labkit.cluster.rank_owner import RankEnd
 
 START_S = 60.0
+CALL_S = 5.0
 STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
 FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
 RESERVE_S = 3.0
 COLLECTIVE_S = 120.0
-# What a rank raises because another rank has gone; never the cause when there is a better one.
-PEER_ERRORS = ("DistBackendError", "DistNetworkError", "Connection", "gloo", "NCCL", "Socket")
 
 GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
 
@@ -132,10 +132,16 @@ class Gang:
             RankFailed: a rank raised or died; names the first one, with its traceback.
             RunStopped: it was stopped before the ranks had a result.
         """
+        self.join(timeout_s)
+        return self.results()
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait for the end; raises as ``wait`` does."""
         with self.changed:
             if not self.changed.wait_for(lambda: self.done, timeout_s):
                 raise TimeoutError(f"run {self.run} has not ended within {timeout_s} s; it goes on")
-        return self.results()
+        if self.progress.error is not None:
+            raise self.progress.error
 
     def results(self) -> list[Any]:
         """Results by rank of a gang that has ended; raises as ``wait`` does."""
@@ -151,7 +157,7 @@ class Gang:
 
     def _place(self) -> None:
         """Reserve workers, deliver the program, submit one pinned task per rank."""
-        from labkit.cluster.rank_owner import host_rank, prepare
+        from labkit.cluster.rank_tasks import host_rank, prepare
 
         client, plugin = self.cluster.client, self.cluster.plugin_name
         self.workers = self._reserve()
@@ -174,6 +180,8 @@ class Gang:
             "origin_s": self.origin_s,
             "timeout_s": COLLECTIVE_S,
         }
+        if self.cluster.closed:
+            raise ClusterError(f"the cluster was closed while run {self.run} was starting")
         for rank, worker in enumerate(self.workers):
             future = client.submit(
                 host_rank,
@@ -324,14 +332,14 @@ class Gang:
     # -- ending --------------------------------------------------------------------------------
 
     def _ask_to_stop(self) -> None:
-        from labkit.cluster.rank_owner import stop_rank
+        from labkit.cluster.rank_tasks import stop_rank
 
-        self._on_workers(stop_rank)
+        self._on_workers(stop_rank, STOP_GRACE_S)
 
     def _end_ranks(self) -> None:
-        from labkit.cluster.rank_owner import end_rank
+        from labkit.cluster.rank_tasks import end_rank
 
-        self._on_workers(end_rank)
+        self._on_workers(end_rank, CALL_S)
         # The tasks return once the processes are gone; only then is a worker free again.
         deadline = time.monotonic() + 5.0
         alive = self.cluster.alive_workers()
@@ -339,12 +347,12 @@ class Gang:
             while worker in alive and not future.done() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
-    def _on_workers(self, function: Callable[..., None]) -> None:
+    def _on_workers(self, function: Callable[..., None], timeout_s: float) -> None:
         """Call a function on those of the run's workers that are still there."""
         alive = [w for w in self.workers if w in self.cluster.alive_workers()]
         if alive and not self.cluster.closed:
-            self.cluster.client.run(
-                function, self.cluster.plugin_name, self.run, workers=alive, on_error="ignore"
+            self.cluster.call_workers(
+                function, self.cluster.plugin_name, self.run, workers=alive, timeout_s=timeout_s
             )
 
     def _give_back(self) -> None:
@@ -359,27 +367,3 @@ class Gang:
                 client.cancel(self.futures, force=True)
             client.run_on_scheduler(release, self.run)
         self.futures = []
-
-
-def first_failure(ends: list[RankEnd], stopping: bool, run: str) -> Exception | None:
-    """The error that names the cause: a rank that died, else the first with an error of its own.
-
-    When a rank goes, its peers raise too because their connections break; those come last.
-    """
-    failed = [end for end in ends if end.status != "done"]
-    if not failed:
-        return None
-    if stopping:
-        return RunStopped(f"run {run} was stopped")
-
-    def blame(end: RankEnd) -> tuple[int, float]:
-        follows = end.status == "error" and any(word in end.error for word in PEER_ERRORS)
-        return (2 if follows else 0 if end.status == "died" else 1, end.at_s)
-
-    end = min(failed, key=blame)
-    verb = "died" if end.status == "died" else "failed"
-    detail = end.traceback or end.output
-    message = f"rank {end.rank} {verb}: {end.error}"
-    if detail.strip():
-        message += "\n\n" + detail.strip()
-    return RankFailed(message, rank=end.rank, rank_traceback=detail)

@@ -13,10 +13,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import psutil
-
+from labkit.cluster.capacity import check_memory, choose_kind
 from labkit.cluster.cluster import CLOSE_S, Cluster, ClusterKind
-from labkit.cluster.devices import Devices, find_devices
+from labkit.cluster.devices import DeviceKind, Devices, find_devices
 from labkit.cluster.fork_server import OWNER_FILE
 from labkit.errors import ClusterError, LabError, SettingError
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
 CONNECT_S = 10.0
-WORKER_BYTES = 350 * 2**20  # a Dask worker and the rank beside it, measured
 MIN_WORKER_LIMIT_BYTES = 2**30
 
 MAIN_GUARD = (
@@ -54,7 +52,8 @@ def launch(
         num_workers: workers to start, >= 1; ``None`` takes every GPU, or one worker per core
             and at least 2. With ``address``, how many workers to wait for.
         address: of a running scheduler, such as ``tcp://10.0.0.1:8786``.
-        device: ``auto``, or force ``cpu`` or ``gpu``.
+        device: ``auto`` takes GPUs where every worker gets one of its own and dask-cuda is
+            installed, else CPU workers; or insist on ``cpu`` or ``gpu``.
         timeout_s: seconds within which all workers must be there.
     Returns:
         The cluster; close it, or use it as a context manager.
@@ -66,16 +65,14 @@ def launch(
     _check_not_importing_main()
     if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 1):
         raise SettingError(f"num_workers={num_workers!r} is not a count; choose a number >= 1")
-    if device not in ("auto", "cpu", "gpu"):
-        raise SettingError(f"device={device!r} is unknown; choose auto, cpu or gpu")
     if address is not None:
         return _connect(address, num_workers, timeout_s)
     devices = find_devices()
-    kind = _choose_kind(devices, device, num_workers)
+    kind, why = choose_kind(devices, device, num_workers)
     if num_workers is None:
         num_workers = devices.count if kind == "gpu" else max(2, devices.num_cores)
-    _check_memory(num_workers)
-    return _start(kind, devices, num_workers, timeout_s)
+    check_memory(num_workers)
+    return _start(kind, why, devices, num_workers, timeout_s)
 
 
 def _check_not_importing_main() -> None:
@@ -88,39 +85,8 @@ def _check_not_importing_main() -> None:
         raise ClusterError(MAIN_GUARD)
 
 
-def most_workers() -> int:
-    """Workers that ``launch`` can start on this host: its GPUs, or as many as memory holds."""
-    devices = find_devices()
-    if devices.kind == "gpu":
-        return devices.count
-    return max(1, psutil.virtual_memory().available // WORKER_BYTES)
-
-
-def _choose_kind(devices: Devices, device: str, num_workers: int | None) -> Literal["cpu", "gpu"]:
-    if device == "gpu" and devices.kind != "gpu":
-        raise SettingError(f"device='gpu' but {devices.why}; use device='cpu'")
-    if device == "cpu" or devices.kind == "cpu":
-        return "cpu"
-    if num_workers is not None and num_workers > devices.count:
-        raise SettingError(
-            f"num_workers={num_workers} but there are {devices.count} GPUs and each worker needs "
-            f"one of its own; choose at most {devices.count}, or device='cpu'"
-        )
-    return "gpu"
-
-
-def _check_memory(num_workers: int) -> None:
-    available = psutil.virtual_memory().available
-    if num_workers * WORKER_BYTES > available:
-        raise SettingError(
-            f"num_workers={num_workers} need about {num_workers * WORKER_BYTES / 2**30:.1f} GiB "
-            f"but {available / 2**30:.1f} GiB are free; choose at most "
-            f"{max(1, available // WORKER_BYTES)}"
-        )
-
-
 def _start(
-    kind: Literal["cpu", "gpu"], devices: Devices, num_workers: int, timeout_s: float
+    kind: DeviceKind, why: str, devices: Devices, num_workers: int, timeout_s: float
 ) -> Cluster:
     """A cluster on this host. Everything is closed again when a part of it fails."""
     import dask
@@ -132,16 +98,13 @@ def _start(
     client: Client | None = None
     deadline = time.monotonic() + timeout_s
     try:
-        with dask.config.set(QUIET_DASK):
+        with dask.config.set(DASK_SETTINGS):
             owned = _local_cluster(kind, devices, num_workers, folder, timeout_s)
         client = Client(owned, timeout=timeout_s, set_as_default=False)
         client.wait_for_workers(num_workers, timeout=max(0.1, deadline - time.monotonic()))
         _check_workers(client, num_workers)
-        if kind == "gpu":
-            used = ", ".join(devices.names[:num_workers])
-            why = f"{devices.why}; {num_workers} dask-cuda workers, one GPU each ({used})"
-        else:
-            why = f"{devices.why}; {num_workers} worker processes, one thread each"
+        each = "one GPU each" if kind == "gpu" else "one thread each"
+        why = f"{why}; {num_workers} worker processes, {each}"
         return _finish(kind, why, client, owned, folder, folder.name, devices.num_cores)
     except BaseException as error:
         logs = _logs(owned)
@@ -158,12 +121,17 @@ def _start(
         ) from error
 
 
-# Dask watches itself many times a second, which costs the ranks several percent of the cores they
-# share with it: it need not profile the thread that waits for a rank.
-QUIET_DASK = {
+BEFORE_SPAWN = "distributed.nanny.pre-spawn-environ"
+DASK_SETTINGS = {
+    # Dask watches itself many times a second, which costs the ranks several percent of the cores
+    # they share with it: it need not profile the thread that waits for a rank.
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.worker.profile.enabled": False,
+    # Memory that numpy and Arrow freed goes back to the system; a worker above its limit by
+    # memory that it cannot account for would be paused for ever.
+    f"{BEFORE_SPAWN}.ARROW_DEFAULT_MEMORY_POOL": "system",
+    f"{BEFORE_SPAWN}.MALLOC_ARENA_MAX": "1",
 }
 
 
@@ -171,33 +139,22 @@ def _local_cluster(
     kind: str, devices: Devices, num_workers: int, folder: Path, timeout_s: float
 ) -> SpecCluster:
     """Dask's own cluster for this host; every socket is bound to loopback."""
-    memory = psutil.virtual_memory().total
+    from distributed.system import MEMORY_LIMIT
+
     settings: dict[str, Any] = {
         "n_workers": num_workers,
         "threads_per_worker": 1,
         "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",
         "local_directory": str(folder / "dask"),
-        "memory_limit": max(MIN_WORKER_LIMIT_BYTES, int(0.8 * memory / num_workers)),
+        "memory_limit": max(MIN_WORKER_LIMIT_BYTES, int(0.8 * MEMORY_LIMIT / num_workers)),
         "death_timeout": timeout_s,
         # A rank that dies hard must not be run again on another worker.
         "scheduler_kwargs": {"allowed_failures": 0, "local_directory": str(folder / "dask")},
-        # Memory that numpy and Arrow freed goes back to the system; a worker above its limit by
-        # memory that it cannot account for would be paused for ever.
-        "env": {
-            "ARROW_DEFAULT_MEMORY_POOL": "system",
-            "MALLOC_ARENA_MAX": "1",
-            "OMP_NUM_THREADS": "1",
-        },
     }
     if kind == "gpu":
-        try:
-            from dask_cuda import LocalCUDACluster
-        except ImportError as error:
-            raise ClusterError(
-                f"{devices.why}, but dask-cuda is not installed ({error}); "
-                "pip install 'labkit[gpu]', or use device='cpu'"
-            ) from error
+        from dask_cuda import LocalCUDACluster
+
         cluster: SpecCluster = LocalCUDACluster(
             CUDA_VISIBLE_DEVICES=list(devices.indices[:num_workers]), **settings
         )

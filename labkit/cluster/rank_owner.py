@@ -28,7 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from distributed import Worker, WorkerPlugin, get_worker
+from distributed import Worker, WorkerPlugin
 
 from labkit.cluster import fork_server
 from labkit.cluster.rank_process import RankJob
@@ -326,75 +326,3 @@ def _is_open(connection: socket.socket) -> bool:
     """Whether the peer is still there; it never sends, so readable means closed."""
     ready, _, _ = select.select([connection], [], [], 0)
     return not ready
-
-
-# What the client asks of a worker. These run on the worker's event loop through ``client.run``,
-# which works while the worker's only thread waits for a rank.
-
-
-async def prepare(
-    plugin: str, run: str, program: bytes, with_store: bool, *, dask_worker: Worker
-) -> tuple[tuple[str, int] | None, str]:
-    """Deliver a run's program to a worker; open the rendezvous store where asked.
-
-    Returns:
-        The store's host and port or None, and what went wrong. It never raises, because Dask
-        would log the whole program.
-    """
-    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
-    try:
-        address = await asyncio.to_thread(owner.open_store) if with_store else None
-    except (ClusterError, OSError) as error:
-        return None, str(error)
-    owner.ranks.programs[run] = program
-    return address, ""
-
-
-def stop_rank(plugin: str, run: str, *, dask_worker: Worker) -> None:
-    """Ask the rank of a run to stop at the next step."""
-    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
-    child = owner.ranks.children.get(run)
-    if child is not None:
-        with contextlib.suppress(OSError):
-            child.control.send("stop")
-
-
-def end_rank(plugin: str, run: str, *, dask_worker: Worker) -> None:
-    """Kill the rank of a run, or keep it from starting."""
-    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
-    owner.ranks.programs.pop(run, None)
-    owner.ranks.ended.append(run)
-    child = owner.ranks.children.get(run)
-    if child is not None:
-        child.kill()
-
-
-def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
-    """The Dask task of a rank: start it, wait for it, tell how it ended."""
-    owner: RankOwner = get_worker().plugins[plugin]  # type: ignore[assignment]
-    run, rank = settings["run"], settings["rank"]
-    try:
-        program = owner.ranks.programs.pop(run, None)
-        if program is None:
-            return RankEnd(rank=rank, status="died", error="ended before it started")
-        return owner.run_rank(
-            RankJob(program=program, environment=rank_environment(), **settings), topic
-        )
-    except (ClusterError, OSError) as error:
-        return RankEnd(rank=rank, status="died", error=str(error), at_s=time.time())
-
-
-def rank_environment() -> dict[str, str]:
-    """The worker's environment as its rank needs it.
-
-    dask-cuda rotates ``CUDA_VISIBLE_DEVICES`` so that a worker's own GPU comes first: only that
-    one stays, and is ``cuda:0``. gloo would listen where the host name resolves to; it is bound
-    to loopback.
-    """
-    environment = {key: value for key, value in os.environ.items() if key != "LOCAL_RANK"}
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible:
-        environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
-    environment["GLOO_SOCKET_IFNAME"] = "lo"
-    environment["OMP_NUM_THREADS"] = "1"
-    return environment

@@ -67,7 +67,7 @@ class _Link:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.sending = threading.Lock()
+        self.sending = threading.RLock()
         self.waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING_EVENTS)
         self.news = threading.Event()
         self.stop_flag = threading.Event()
@@ -90,9 +90,11 @@ class _Link:
         self.news.set()
 
     def flush(self) -> None:
-        while self.waiting:
-            size = min(len(self.waiting), MAX_EVENTS_A_FLUSH)
-            self.send("events", [self.waiting.popleft() for _ in range(size)])
+        """Send what waits. Taking and sending are one, so two threads keep the order."""
+        with self.sending:
+            while self.waiting:
+                size = min(len(self.waiting), MAX_EVENTS_A_FLUSH)
+                self.send("events", [self.waiting.popleft() for _ in range(size)])
 
     def _flush_forever(self) -> None:
         while True:

@@ -119,7 +119,7 @@ class Run:
             RankFailed: a rank raised or died; the message names the first, with its traceback.
             RunStopped: it was stopped before its ranks could report.
         """
-        self._gang.wait(timeout_s)
+        self._gang.join(timeout_s)
         return self._record
 
     @property

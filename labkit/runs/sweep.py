@@ -12,6 +12,7 @@ from labkit.errors import PlanError, RunStopped, SettingError
 from labkit.plan import Plan, plan_for
 from labkit.runs.curve import Curve, CurvePoint, Scaling
 from labkit.runs.record import RunRecord
+from labkit.train.train import bundled_dataset, train
 from labkit.workload import Workload, find_workload
 
 if TYPE_CHECKING:
@@ -119,12 +120,10 @@ def sweep(
         The curve, its points with spread.
     Raises:
         SettingError, PlanError: as ``plan_sweep``; nothing was started.
+        WorkloadError: too few samples for the largest batch; nothing was started.
         RankFailed: a run failed.
     """
-    if steps < 3:
-        raise SettingError(f"steps={steps} leaves nothing after 2 warm-up steps; choose >= 3")
-    if repeats < 1:
-        raise SettingError(f"repeats={repeats} is not a count; choose a number >= 1")
+    check_sweep(steps, repeats)
     workload = find_workload(workload)
     points = plan_sweep(
         workload, strategies, devices, scaling=scaling, num_workers=cluster.num_workers
@@ -137,9 +136,15 @@ def sweep(
         repeats=repeats,
         planned_points=len(points),
     )
+    try:
+        dataset = dataset or bundled_dataset(workload, cluster, should_stop)
+    except RunStopped:
+        return curve
+    pending = {Plan(): workload} | {point.plan: point.workload for point in points}
+    for scaled in pending.values():
+        scaled.check_samples(dataset.num_samples)
     measured: dict[Plan, _Measurements] = {}
     for _ in range(repeats):
-        pending = {Plan(): workload} | {point.plan: point.workload for point in points}
         for plan, scaled in pending.items():
             record = _run(scaled, plan, cluster, steps, dataset, should_stop)
             if record is None:
@@ -153,31 +158,26 @@ def sweep(
     return curve
 
 
+def check_sweep(steps: int, repeats: int) -> None:
+    """Raise a SettingError for runs too short to measure, or no repeat at all."""
+    if steps < 3:
+        raise SettingError(f"steps={steps} leaves nothing after 2 warm-up steps; choose >= 3")
+    if repeats < 1:
+        raise SettingError(f"repeats={repeats} is not a count; choose a number >= 1")
+
+
 def _run(
     workload: Workload,
     plan: Plan,
     cluster: Cluster,
     steps: int,
-    dataset: Dataset | None,
+    dataset: Dataset,
     should_stop: Callable[[], bool] | None,
 ) -> RunRecord | None:
     """One run to its end; None when the user stopped it."""
-    from labkit.train.train import train
-
     if should_stop is not None and should_stop():
         return None
-    try:
-        run = train(
-            workload,
-            plan,
-            cluster,
-            steps=steps,
-            dataset=dataset,
-            evaluate=False,
-            should_stop=should_stop,
-        )
-    except RunStopped:
-        return None
+    run = train(workload, plan, cluster, steps=steps, dataset=dataset, evaluate=False)
     while True:
         try:
             return run.wait(STOP_POLL_S if should_stop is not None else None)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from labkit.cluster.capacity import WORKER_BYTES
 from labkit.cluster.devices import Devices
 from labkit.cluster.fork_server import OWNER_FILE
-from labkit.cluster.launch import WORKER_BYTES
 from labkit.doctor import (
     Check,
     Report,

@@ -149,7 +149,7 @@ def test_stop_keeps_what_was_trained(launched: Lab, training: Any, wait_for: Any
 
 
 def test_failing_rank_is_named_in_the_panel(launched: Lab, training: Any) -> None:
-    training.error = RankFailed("rank 2 died (SIGKILL)", rank=2, rank_traceback="last words")
+    training.error = RankFailed("rank 2 died (SIGKILL)\n\nlast words", rank=2)
     training.finish()
     launched.wait_idle(DEADLINE_S)
     assert 'role="alert">train failed: rank 2 died' in launched.train_panel.message.value

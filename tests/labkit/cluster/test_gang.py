@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 import labkit
+from labkit.cluster.blame import first_failure
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.gang import Gang, first_failure
+from labkit.cluster.gang import Gang
 from labkit.cluster.rank_context import RankContext
 from labkit.cluster.rank_owner import RankEnd, describe_exit
 from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped, SettingError

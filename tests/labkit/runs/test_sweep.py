@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 import labkit
 from labkit.cluster.cluster import Cluster
-from labkit.errors import PlanError, SettingError
+from labkit.errors import PlanError, SettingError, WorkloadError
 from labkit.runs.curve import Curve
 from labkit.runs.sweep import plan_sweep, sweep
 
@@ -63,20 +64,49 @@ def test_weak_scaling_grows_the_global_batch_with_the_devices() -> None:
 
 
 def test_a_stopped_sweep_returns_what_it_has_and_frees_the_workers(cluster4: Cluster) -> None:
+    asked_at: list[float] = []
+
+    def in_the_second_run() -> bool:
+        """Asked while a run is live; the baseline is done once there is a point."""
+        if curves and cluster4._gangs:
+            asked_at.append(time.monotonic())
+        return bool(asked_at)
+
     curves: list[Curve] = []
     curve = sweep(
         small(),
         cluster=cluster4,
         strategies=("data",),
-        devices=(1, 2),
-        steps=2_000,
+        devices=(1, 4),
+        steps=400,
         repeats=1,
         on_update=curves.append,
-        should_stop=lambda: True,
+        should_stop=in_the_second_run,
     )
+    assert time.monotonic() - asked_at[0] < 2.0
+    assert [point.devices for point in curve.points] == [1]
+    assert cluster4.run_ranks(lambda context: context.rank, 4) == [0, 1, 2, 3]
+
+
+def test_a_sweep_stopped_before_its_first_run_is_empty(cluster4: Cluster) -> None:
+    curve = sweep(small(), cluster=cluster4, devices=(1,), should_stop=lambda: True)
     assert curve.points == []
-    assert not curves
-    assert len(cluster4.run_ranks(lambda context: context.rank, 4)) == 4
+
+
+def test_weak_scaling_beyond_the_samples_is_refused_before_anything_is_measured(
+    cluster4: Cluster,
+) -> None:
+    measured: list[Curve] = []
+    with pytest.raises(WorkloadError, match=r"global batch of 2048 but the dataset has"):
+        sweep(
+            small("digits").with_settings(global_batch=512),
+            cluster=cluster4,
+            strategies=("data",),
+            devices=(1, 4),
+            scaling="weak",
+            on_update=measured.append,
+        )
+    assert measured == []
 
 
 @pytest.mark.parametrize(
