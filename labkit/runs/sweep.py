@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, get_args
 
@@ -140,22 +141,34 @@ def sweep(
         dataset = dataset or bundled_dataset(workload, cluster, should_stop)
     except RunStopped:
         return curve
+    for point in points:
+        point.workload.check_samples(dataset.num_samples)
+    run_once = partial(_run, cluster=cluster, steps=steps, dataset=dataset, should_stop=should_stop)
+    _measure(curve, workload, points, run_once, on_update)
+    return curve
+
+
+def _measure(
+    curve: Curve,
+    workload: Workload,
+    points: list[PlannedPoint],
+    run_once: Callable[[Workload, Plan], RunRecord | None],
+    on_update: Callable[[Curve], None] | None,
+) -> None:
+    """Repeat by repeat, run the baseline and each distinct plan; fill the curve as they end."""
     pending = {Plan(): workload} | {point.plan: point.workload for point in points}
-    for scaled in pending.values():
-        scaled.check_samples(dataset.num_samples)
     measured: dict[Plan, _Measurements] = {}
-    for _ in range(repeats):
+    for _ in range(curve.repeats):
         for plan, scaled in pending.items():
-            record = _run(scaled, plan, cluster, steps, dataset, should_stop)
+            record = run_once(scaled, plan)
             if record is None:
-                return curve
+                return
             entry = measured.setdefault(plan, _Measurements())
             entry.throughputs.append(record.throughput_samples_per_s)
             entry.runs.append(record.run)
             _update(curve, [p for p in points if p.plan == plan], measured)
             if on_update is not None:
                 on_update(curve)
-    return curve
 
 
 def check_sweep(steps: int, repeats: int) -> None:
@@ -169,6 +182,7 @@ def check_sweep(steps: int, repeats: int) -> None:
 def _run(
     workload: Workload,
     plan: Plan,
+    *,
     cluster: Cluster,
     steps: int,
     dataset: Dataset,
