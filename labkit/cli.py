@@ -137,7 +137,7 @@ def train_command(
 ) -> None:
     """Train a workload under a plan and print its record."""
     from labkit.cluster.capacity import most_workers
-    from labkit.reports import make_folder, train_table
+    from labkit.reports import check_folder, train_table
     from labkit.runs.store import save_record
     from labkit.train.train import check_length, train
     from labkit.workload import find_workload
@@ -150,7 +150,7 @@ def train_command(
     if devices is not None:
         check_devices(devices, address)
     plan.validate(chosen, None if address else devices or most_workers())
-    make_folder(runs)
+    check_folder(runs)
     with own_cluster(devices or plan.world_size, address) as cluster:
         run = train(chosen, plan, cluster, steps=steps, epochs=epochs)
         try:
@@ -191,7 +191,7 @@ def sweep_command(
 ) -> None:
     """Measure the speedup of strategies over device counts."""
     from labkit.cluster.capacity import most_workers
-    from labkit.reports import curve_table, make_folder, save_figure
+    from labkit.reports import check_folder, curve_table, save_figure
     from labkit.runs.sweep import check_sweep, plan_sweep, sweep
 
     names = tuple(name.strip() for name in strategies.split(",") if name.strip())
@@ -199,7 +199,7 @@ def sweep_command(
     plan_sweep(workload, names, devices, scaling=scaling, num_workers=limit)
     check_sweep(steps, repeats)
     if out is not None:
-        make_folder(out)
+        check_folder(out)
     with own_cluster(max(devices), address) as cluster:
         curve = sweep(
             workload,
@@ -272,10 +272,10 @@ def preprocess_command(
 def demo_command(*, devices: int, out: Path, as_json: bool) -> None:
     """The lab's main job without a browser: preprocess, train, sweep, draw."""
     from labkit.demo import run_demo
-    from labkit.reports import demo_table, make_folder
+    from labkit.reports import check_folder, demo_table
 
     check_devices(devices, None)
-    make_folder(out)
+    check_folder(out)
     with own_cluster(devices, None) as cluster:
         result = run_demo(cluster, out, say, _tell_progress())
     answer(result, as_json, lambda: demo_table(result))

@@ -28,7 +28,7 @@ def run_demo(
 
     Args:
         cluster: at least one worker; the sweep goes to the greatest power of two that fits.
-        out: folder for the pictures, made and checked with ``make_folder``.
+        out: folder for the pictures, made if it is not there.
         say: takes one line of progress.
         on_update: takes the curve whenever a point has changed.
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to, or raise a SettingError that names it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".labkit-write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SettingError(
-            f"{str(folder)!r} cannot be written ({error.strerror}); choose another folder"
-        ) from error
+def check_folder(folder: Path) -> None:
+    """Raise a SettingError unless files can be written below this folder; makes nothing."""
+    whole = folder.absolute()
+    existing = next(path for path in (whole, *whole.parents) if path.exists())
+    obstacle = "" if os.access(existing, os.W_OK | os.X_OK) else "no permission to write"
+    if not existing.is_dir():
+        obstacle = f"{existing.name} is a file"
+    if obstacle:
+        raise SettingError(f"{str(folder)!r} cannot be written ({obstacle}); choose another folder")
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 
@@ -39,14 +40,20 @@ def bare_on_lab(context: RankContext, name: str, folder: str, steps: int) -> flo
 def under_torchrun(name: str, folder: str, steps: int) -> float:
     """The bare loop under torchrun."""
     command = [str(TORCHRUN), "--standalone", "--nproc-per-node=2", str(LOOP)]
-    done = subprocess.run(
-        [*command, name, folder, str(steps), str(WARMUP)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
+    with tempfile.TemporaryDirectory() as scratch:  # torchrun leaves its logs behind
+        done = subprocess.run(
+            [*command, name, folder, str(steps), str(WARMUP)],
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "GLOO_SOCKET_IFNAME": "lo",
+                "TMPDIR": scratch,
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
