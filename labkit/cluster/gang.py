@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.blame import first_failure
+from labkit.cluster.cluster import CALL_S
 from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from labkit.cluster.rank_owner import RankEnd
 
 START_S = 60.0
-CALL_S = 5.0
 STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
 FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
 RESERVE_S = 3.0
@@ -339,7 +339,7 @@ class Gang:
     def _end_ranks(self) -> None:
         from labkit.cluster.rank_tasks import end_rank
 
-        self._on_workers(end_rank, CALL_S)
+        self._on_workers(end_rank)
         # The tasks return once the processes are gone; only then is a worker free again.
         deadline = time.monotonic() + 5.0
         alive = self.cluster.alive_workers()
@@ -347,7 +347,7 @@ class Gang:
             while worker in alive and not future.done() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
-    def _on_workers(self, function: Callable[..., None], timeout_s: float) -> None:
+    def _on_workers(self, function: Callable[..., None], timeout_s: float = CALL_S) -> None:
         """Call a function on those of the run's workers that are still there."""
         alive = [w for w in self.workers if w in self.cluster.alive_workers()]
         if alive and not self.cluster.closed:
