@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from labkit.errors import LabError, PlanError, SettingError
-from labkit.plan import STRATEGIES, Plan, plan_for
-from labkit.workload import WORKLOADS, Workload
+from labkit.plan import STRATEGIES, Plan
+from labkit.plan_for import plan_for
+from labkit.workload import WORKLOADS
 
 FRUIT = WORKLOADS["fruit"]
 
@@ -45,7 +46,7 @@ def test_a_plan_cannot_be_changed() -> None:
     [
         ({"dp": 0}, "dp=0 is not a degree; choose a whole number >= 1"),
         ({"pp": 1.5}, "pp=1.5 is not a degree"),
-        ({"schedule": "zigzag"}, "schedule='zigzag' is not available; choose gpipe or 1f1b"),
+        ({"schedule": "zigzag"}, "schedule='zigzag' is not available; choose gpipe or 1f1b or"),
         ({"sync": "gossip"}, "sync='gossip' is not available; choose all_reduce"),
         ({"shard": "all"}, "shard='all' is not available; choose none"),
         ({"microbatches": 0}, "microbatches=0 is not a count"),
@@ -82,14 +83,14 @@ def test_a_plan_that_does_not_fit_is_refused_with_the_numbers(
     assert isinstance(error.value, ValueError)
 
 
-@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
+@pytest.mark.parametrize("workload", ["fruit", "digits", "text", "deep"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("num_devices", [1, 2, 4])
 def test_every_bundled_workload_fits_every_strategy_on_one_two_and_four(
-    workload: Workload, strategy: str, num_devices: int
+    workload: str, strategy: str, num_devices: int
 ) -> None:
     plan = plan_for(strategy, num_devices)
-    plan.validate(workload, num_devices)
+    plan.validate(WORKLOADS[workload], num_devices)
     assert plan.world_size == num_devices
 
 

@@ -9,7 +9,7 @@ from labkit.workload import WORKLOADS, find_workload
 
 
 def test_bundled_workloads_are_found_by_name_and_others_pass_through() -> None:
-    assert set(WORKLOADS) == {"fruit", "digits", "text"}
+    assert list(WORKLOADS) == ["fruit", "digits", "text", "logistic", "deep", "branches"]
     mine = find_workload("text").with_settings(global_batch=32, seed=5)
     assert find_workload(mine) is mine
     assert (mine.global_batch, mine.seed) == (32, 5)
@@ -26,6 +26,23 @@ def test_settings_out_of_range_are_refused() -> None:
         find_workload("fruit").with_settings(global_batch=0)
     with pytest.raises(WorkloadError, match=r"learning_rate=-1.0; choose a value above 0"):
         find_workload("fruit").with_settings(learning_rate=-1.0)
+    for setting, value, message in (
+        ("momentum", 1.0, "momentum=1.0; choose a value from 0 to below 1"),
+        ("warmup_steps", -1, "warmup_steps=-1; choose a number of at least 0"),
+        ("reference_batch", 0, "reference_batch=0; choose at least 1"),
+        ("clip_norm", 0.0, "clip_norm=0.0; choose a value above 0, or none"),
+        ("precision", "int4", "precision='int4'; choose float32 or float64 or bfloat16"),
+        ("seed", -3, "seed=-3; choose a whole number of at least 0"),
+    ):
+        with pytest.raises(WorkloadError, match=message):
+            find_workload("fruit").with_settings(**{setting: value})
+
+
+def test_an_epoch_that_keeps_its_last_batch_has_one_step_more() -> None:
+    workload = find_workload("fruit").with_settings(global_batch=100)
+    assert workload.steps_per_epoch(250) == 2
+    assert workload.with_settings(keep_last=True).steps_per_epoch(250) == 3
+    assert workload.with_settings(keep_last=True).steps_per_epoch(200) == 2
 
 
 def test_a_dataset_smaller_than_the_global_batch_is_refused() -> None:
