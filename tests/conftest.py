@@ -27,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """A temporary folder and a mark in the environment that only this session's processes have."""
     os.environ[MARK] = uuid.uuid4().hex
     os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="labtest-")
+    # Ranks keep torch's cache in their cluster's folder; this is for models trained in the test.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "pytest-of-torch")
     tempfile.tempdir = None
 
 

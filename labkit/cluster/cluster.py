@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from labkit.cluster.gang import Gang
     from labkit.preprocess.dataset import Dataset
+    from labkit.project.profile import ModelProfile
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
@@ -45,6 +46,7 @@ class Cluster:
         num_cores: processor cores that local workers share; ``None`` for an existing cluster.
         folder: private folder on the workers' host for data, removed when the cluster closes.
         datasets: bundled datasets that were prepared here, by name.
+        profiles: what the layers of models cost here, by model, precision and dataset.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Cluster:
         self.topic = name
         self.closed = False
         self.datasets: dict[str, Dataset] = {}
+        self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
         self._workers: list[dict[str, Any]] = []
@@ -116,7 +119,7 @@ class Cluster:
         """Addresses of the workers that are there now."""
         if self.closed:
             return []
-        return list(self.client.scheduler_info(n_workers=-1)["workers"])
+        return worker_addresses(self.client)
 
     def call_workers(
         self,
@@ -287,6 +290,17 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def worker_addresses(client: Client) -> list[str]:
+    """Addresses of a scheduler's workers, asked for now.
+
+    ``Client.scheduler_info`` returns what is kept on the client, which a refresh in the
+    background replaces by a version without workers.
+    """
+    assert client.scheduler is not None, "the client is connected"
+    identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CALL_S)
+    return list(identity["workers"])
 
 
 def describe_worker(kind: ClusterKind, *, dask_worker: Worker) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.capacity import check_memory, choose_kind
-from labkit.cluster.cluster import CLOSE_S, Cluster, ClusterKind
+from labkit.cluster.cluster import CLOSE_S, Cluster, ClusterKind, worker_addresses
 from labkit.cluster.devices import DeviceKind, Devices, find_devices
 from labkit.cluster.fork_server import OWNER_FILE
 from labkit.errors import ClusterError, LabError, SettingError
@@ -180,14 +180,14 @@ def _connect(address: str, num_workers: int | None, timeout_s: float) -> Cluster
         try:
             client.wait_for_workers(num_workers or 1, timeout=max(0.1, deadline - time.monotonic()))
         except TimeoutError as error:
-            there = len(client.scheduler_info(n_workers=-1)["workers"])
+            there = len(worker_addresses(client))
             raise ClusterError(
                 f"the scheduler at {address} has {there} workers, not {num_workers or 1}, after "
                 f"{timeout_s:.0f} s; start more workers, or ask for fewer"
             ) from error
         name = f"labkit-{uuid.uuid4().hex[:10]}"
         _watch_client(client, name)
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        count = len(worker_addresses(client))
         why = f"connected to {address}, which has {count} workers"
         folder = Path(client.run_on_scheduler(tempfile.gettempdir)) / name
         return _finish("existing", why, client, None, folder, name, None)
@@ -227,7 +227,7 @@ def _finish(
 
 def _check_workers(client: Client, num_workers: int) -> None:
     """dask-cuda can start without a single worker and say nothing."""
-    there = len(client.scheduler_info(n_workers=-1)["workers"])
+    there = len(worker_addresses(client))
     if there < num_workers:
         raise ClusterError(f"{there} of {num_workers} workers are there")
 

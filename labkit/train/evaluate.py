@@ -32,7 +32,9 @@ class HeldOut:
             return 0.0
         model.to(device).eval()
         with torch.no_grad():
-            logits = model(torch.from_numpy(self._inputs).to(device))
+            inputs = torch.from_numpy(self._inputs).to(device)
+            precision = next(model.parameters()).dtype
+            logits = model(inputs.to(precision) if inputs.is_floating_point() else inputs)
         targets = torch.from_numpy(self._targets).to(device)
         return count_correct(logits, targets) / targets.numel()
 

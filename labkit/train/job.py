@@ -6,12 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from labkit.emulate.device import Device
 from labkit.plan import Plan
+from labkit.project.profile import ModelProfile
+from labkit.project.stage_cuts import stage_ranges
 from labkit.runs.record import Span, Step
 from labkit.workload import Workload
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emulation:
+    """The device whose speed the ranks keep.
+
+    Attributes:
+        device: its declared figures.
+        profile: what each layer computes, for the declared time of each operation.
+        time_scale: seconds on the wall for a second of the device, > 0; the same for every plan
+            of a workload, so that runs can be compared.
+    """
+
+    device: Device
+    profile: ModelProfile
+    time_scale: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +43,9 @@ class TrainJob:
         num_steps: optimiser steps, >= 1.
         evaluate: whether to measure accuracy on held-out samples, outside the timed steps.
         keep_weights: whether rank 0 returns the final weights and the last gradients.
+        stages: ``(start, stop)`` of the layers of each stage, in order; empty takes the plan's
+            cuts, else equal counts.
+        emulation: the device to emulate; ``None`` measures.
     """
 
     workload: Workload
@@ -32,6 +54,14 @@ class TrainJob:
     num_steps: int
     evaluate: bool = True
     keep_weights: bool = False
+    stages: tuple[tuple[int, int], ...] = ()
+    emulation: Emulation | None = None
+
+    def stage_ranges(self) -> tuple[range, ...]:
+        """The layers of each stage of the pipeline, by index."""
+        if self.stages:
+            return tuple(range(start, stop) for start, stop in self.stages)
+        return stage_ranges(self.workload.num_layers, self.plan.num_stages, self.plan.cuts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +78,10 @@ class RankResult:
         comm_bytes: payload this rank handed to each kind of collective, counted as it went.
         comm_bytes_formula: the same by formula.
         memory_bytes: peak memory: of the process on a CPU, of the allocator on a GPU.
+        memory_growth_bytes: by how much the rank grew while it trained.
+        staleness: of each update that this rank applied as an asynchronous server.
+        nominal_ends_s: of an emulated run, when each step should have ended on this rank.
+        first_step_wall_s: end of the first step on the wall, seconds since the call of train.
         accuracy: on rank 0, if evaluated: ``samples``, ``correct`` and ``before`` (fractions).
         weights, gradients: on rank 0, if kept: full arrays by global layer name, whatever the
             plan; gradients are those of the last step.
@@ -66,6 +100,10 @@ class RankResult:
     comm_bytes: dict[str, int]
     comm_bytes_formula: dict[str, int]
     memory_bytes: int
+    memory_growth_bytes: int = 0
+    staleness: list[int] = field(default_factory=list)
+    nominal_ends_s: list[float] = field(default_factory=list)
+    first_step_wall_s: float = 0.0
     accuracy: dict[str, float] = field(default_factory=dict)
     weights: dict[str, np.ndarray] | None = None
     gradients: dict[str, np.ndarray] | None = None

@@ -7,6 +7,7 @@ reports are chosen such that a report comes about every ``REPORT_S`` seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -14,9 +15,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from labkit.cluster.rank_context import RankContext
+from labkit.emulate.pacer import RealTime
 from labkit.runs.record import Step
-from labkit.train.batches import Batches
+from labkit.train.batches import Batch, Batches
 from labkit.train.job import TrainJob
+from labkit.train.optimizer import Optimizer, clip_gradients
 from labkit.train.spans import SpanRecorder
 from labkit.train.strategies.parallel_model import ParallelModel
 
@@ -33,23 +36,38 @@ class LoopResult:
     loop_start_s: float
     steps: list[Step] = field(default_factory=list)
     step_ends_s: list[float] = field(default_factory=list)
+    nominal_ends_s: list[float] = field(default_factory=list)
+    first_step_wall_s: float = 0.0
     stopped: bool = False
 
 
 class Reporter:
     """Agrees with the other ranks on losses and stopping, and tells the client.
 
+    Args:
+        ctx, job, recorder, result: of this rank.
+        num_samples: samples of a step's global batch.
+        time_scale: seconds on the wall for one of the record's.
+
     Attributes:
         steps_to_next: steps until the next report, the same on every rank.
     """
 
     def __init__(
-        self, ctx: RankContext, job: TrainJob, recorder: SpanRecorder, result: LoopResult
+        self,
+        ctx: RankContext,
+        job: TrainJob,
+        recorder: SpanRecorder,
+        result: LoopResult,
+        num_samples: Callable[[int], int],
+        time_scale: float = 1.0,
     ) -> None:
         self.ctx = ctx
         self.job = job
         self.recorder = recorder
         self.result = result
+        self.num_samples = num_samples
+        self.time_scale = time_scale
         self.steps_to_next = 1
         self._num_reports = 0
         self._shares: list[Tensor] = []
@@ -64,7 +82,7 @@ class Reporter:
         return stop
 
     def _report(self) -> bool:
-        start_s = self.ctx.now()
+        start_s = self.recorder.now()
         message = torch.zeros(2 + len(self._shares), dtype=torch.float64)
         message[0] = float(self.ctx.stop_requested)
         message[1] = self._propose() if self.ctx.rank == 0 else 0
@@ -84,6 +102,7 @@ class Reporter:
         """Rank 0's wish for the next report: ``REPORT_S`` away, but not beyond the last step."""
         ends_s = [self.result.loop_start_s, *self.result.step_ends_s]
         step_s = (ends_s[-1] - ends_s[-1 - len(self._shares)]) / len(self._shares)
+        step_s *= self.time_scale
         wanted = 1 if self._num_reports < EAGER_REPORTS else round(REPORT_S / max(step_s, 1e-6))
         left = self.job.num_steps - len(self.result.step_ends_s)
         return max(1, min(wanted, left, MAX_STEPS_A_REPORT))
@@ -100,7 +119,7 @@ class Reporter:
             Step(
                 step=done + i,
                 loss=loss,
-                samples=self.job.workload.global_batch,
+                samples=self.num_samples(done + i),
                 seconds=ends_s[done + i + 1] - ends_s[done + i],
                 end_s=ends_s[done + i + 1],
             )
@@ -114,8 +133,9 @@ def train_steps(
     ctx: RankContext,
     job: TrainJob,
     part: ParallelModel,
-    batches: Batches | None,
+    batches: Batches,
     recorder: SpanRecorder,
+    pace: RealTime,
 ) -> LoopResult:
     """Run the steps of a job on this rank, or fewer if the user stops the run.
 
@@ -124,34 +144,41 @@ def train_steps(
             ``{"type": "spans", "rank": r, "spans": [...]}`` (at most the 200 newest a report).
         job: what to do.
         part: this rank's part of the model.
-        batches: the replica's samples; ``None`` on a stage that needs none.
+        batches: the replica's samples; not read on a stage that needs none.
         recorder: takes the spans.
+        pace: of this rank.
     Returns:
         Losses (on rank 0) and the end of each step. The last gradients stay on the parameters.
     """
     device = torch.device(ctx.device)
-    parameters = list(part.module.parameters())
-    optimizer = torch.optim.SGD(
-        parameters, lr=job.workload.learning_rate, momentum=job.workload.momentum
-    )
+    workload = job.workload
+    updated = list(part.module.parameters()) if part.updated is None else part.updated
+    optimizer = Optimizer(updated, workload)
     if ctx.world_size > 1:
         dist.all_reduce(torch.zeros(1, device=device))  # start the clock together
-    result = LoopResult(loop_start_s=ctx.now())
-    reporter = Reporter(ctx, job, recorder, result)
+    pace.start()
+    result = LoopResult(loop_start_s=recorder.now())
+    reporter = Reporter(ctx, job, recorder, result, batches.num_samples, pace.time_scale)
     for step in range(job.num_steps):
         recorder.step = step
-        inputs: Tensor | None = None
-        targets: Tensor | None = None
-        if batches is not None:
+        batch = Batch(None, None, batches.loss_scale(step))
+        if part.needs_batch:
             with recorder.span("data", "read batch"):
-                inputs, targets = batches.take(step, device)
-        optimizer.zero_grad()
-        share = part.forward_backward(inputs, targets)
+                batch = batches.take(step, device)
+        part.module.zero_grad()
+        share = part.forward_backward(batch)
         with recorder.span("optimizer", "sgd"):
-            optimizer.step()
+            if workload.clip_norm is not None:
+                clip_gradients(part, workload.clip_norm)
+            optimizer.step(workload.learning_rate_at(step))
+            pace.spend(pace.optimizer_s(optimizer.num_bytes))
+        part.after_update(step, optimizer)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        result.step_ends_s.append(ctx.now())
+        result.step_ends_s.append(recorder.now())
+        result.nominal_ends_s.append(pace.nominal_s)
+        if step == 0:
+            result.first_step_wall_s = ctx.now()
         if reporter.add(share):
             result.stopped = step + 1 < job.num_steps
             break

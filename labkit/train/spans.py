@@ -48,13 +48,17 @@ class SpanRecorder:
         end_s: float | None = None,
         microbatch: int = NO_MICROBATCH,
         num_bytes: int = 0,
+        stage: int | None = None,
     ) -> None:
-        """Record a stretch that began at ``start_s`` and ends at ``end_s``, or now."""
+        """Record a stretch that began at ``start_s`` and ends at ``end_s``, or now.
+
+        ``stage`` is for ranks that hold several stages of a pipeline.
+        """
         duration_s = (self.now() if end_s is None else end_s) - start_s
         self._spans.append(
             Span(
                 self.rank,
-                self.stage,
+                self.stage if stage is None else stage,
                 kind,
                 name,
                 start_s,
@@ -71,11 +75,13 @@ class SpanRecorder:
         self.comm_bytes[kind] = self.comm_bytes.get(kind, 0) + num_bytes
 
     @contextmanager
-    def span(self, kind: str, name: str, microbatch: int = NO_MICROBATCH) -> Iterator[None]:
+    def span(
+        self, kind: str, name: str, microbatch: int = NO_MICROBATCH, *, stage: int | None = None
+    ) -> Iterator[None]:
         """Record the time of a ``with`` block; nothing is recorded when it raises."""
         start_s = self.now()
         yield
-        self.add(kind, name, start_s, microbatch=microbatch)
+        self.add(kind, name, start_s, microbatch=microbatch, stage=stage)
 
     @property
     def spans(self) -> list[Span]:

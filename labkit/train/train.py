@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from labkit.errors import SettingError
+from labkit.emulate.device import Device, find_device
+from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
+from labkit.project.forecast import check_emulated, choose_time_scale, emulated_plan, forecast
 from labkit.workload import Workload, find_workload
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ def train(
     dataset: Dataset | None = None,
     evaluate: bool = True,
     keep_weights: bool = False,
+    emulate: str | Device | None = None,
+    time_scale: float | None = None,
+    single_batch: int | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Train a workload under a plan on a cluster; returns a live handle at once.
@@ -34,7 +39,7 @@ def train(
     data. Same workload, seed and global batch give the same losses whatever the plan.
 
     Args:
-        workload: a bundled name (``fruit``, ``digits``, ``text``) or a ``Workload``.
+        workload: a bundled name (``fruit``, ``digits``, ``text``, ...) or a ``Workload``.
         plan: how to split it; ``None`` trains on one device.
         cluster: from ``labkit.launch``, with at least ``plan.world_size`` workers.
         steps: optimiser steps, >= 1; 100 when neither steps nor epochs are given.
@@ -43,27 +48,43 @@ def train(
             once per cluster.
         evaluate: measure the accuracy on held-out samples before and after.
         keep_weights: bring the trained weights and the last gradients back to this process.
+        emulate: a declared device by name or value: ranks and messages stay real, but take the
+            time that they would take there; ``None`` measures.
+        time_scale: seconds on the wall for a second of that device; ``None`` chooses.
+        single_batch: global batch of the one device that an ideal speedup is counted from;
+            ``None`` takes the workload's.
         should_stop: asked while a bundled dataset is prepared; once true, that ends.
     Returns:
         The run: ``view()``, ``stop()``, ``wait()``, ``record``.
     Raises:
         WorkloadError: an unknown workload, or too few samples for its global batch.
         PlanError: the plan does not fit the workload or the cluster; nothing was started.
-        SettingError: steps and epochs both given, or below 1.
+        SettingError: steps and epochs both given, or below 1; an unknown device.
         BusyError: other runs hold the workers.
         RunStopped: ``should_stop`` said so.
     """
     from labkit.runs.run import Run
-    from labkit.train.job import TrainJob
+    from labkit.train.job import Emulation, TrainJob
+    from labkit.train.profile import profile_of
 
     origin_s = time.time()
     workload = find_workload(workload)
     plan = plan or Plan()
     check_length(steps, epochs)
+    device = find_emulated(emulate, time_scale)
     plan.validate(workload, cluster.num_workers)
+    if device is not None:
+        check_emulated(plan)
     if dataset is None:
         dataset = bundled_dataset(workload, cluster, should_stop)
-    workload.check_samples(dataset.num_samples)
+    check_data(workload, plan, dataset)
+    profile = profile_of(workload, dataset, cluster)
+    emulation = None
+    if device is not None:
+        plan = emulated_plan(plan, profile)
+        scale = time_scale or choose_time_scale(profile, device, workload)
+        emulation = Emulation(device=device, profile=profile, time_scale=scale)
+    expected = forecast(plan, profile, workload, device=device, single_batch=single_batch)
     job = TrainJob(
         workload=workload,
         plan=plan,
@@ -71,8 +92,40 @@ def train(
         num_steps=count_steps(workload, dataset.num_samples, steps, epochs),
         evaluate=evaluate,
         keep_weights=keep_weights,
+        stages=tuple((stage.start, stage.stop) for stage in expected.stages),
+        emulation=emulation,
     )
-    return Run(cluster, job, origin_s=origin_s)
+    return Run(cluster, job, origin_s=origin_s, dataset=dataset, expected=expected)
+
+
+def find_emulated(emulate: str | Device | None, time_scale: float | None) -> Device | None:
+    """The declared device of an emulated run, ``None`` of a measured one.
+
+    Raises:
+        SettingError: no device has that name, or the time scale is not above 0 or without device.
+    """
+    if time_scale is not None and not time_scale > 0:
+        raise SettingError(f"time_scale={time_scale} stops the clock; choose a value above 0")
+    if emulate is None:
+        if time_scale is not None:
+            raise SettingError(f"time_scale={time_scale} is for emulated runs; name a device")
+        return None
+    return find_device(emulate) if isinstance(emulate, str) else emulate
+
+
+def check_data(workload: Workload, plan: Plan, dataset: Dataset) -> None:
+    """Raise a LabError unless a dataset fits what will be trained on it, and how."""
+    workload.check_samples(dataset.num_samples)
+    shape = tuple(dataset.manifest["inputs"]["shape"])
+    if plan.split == "features" and plan.dp > 1 and (len(shape) != 1 or shape[0] < plan.dp):
+        raise PlanError(
+            f"split=features over dp({plan.dp}) ranks, but a sample of dataset {dataset.name!r} "
+            f"has the shape {shape}; choose dp at most its number of columns, or split=samples"
+        )
+    if not isinstance(workload.model, str):
+        from labkit.train.custom import check_custom
+
+        check_custom(workload, plan, dataset)
 
 
 def bundled_dataset(
@@ -98,7 +151,7 @@ def check_length(steps: int | None, epochs: int | None) -> None:
 
 
 def count_steps(workload: Workload, num_samples: int, steps: int | None, epochs: int | None) -> int:
-    """Optimiser steps of a run; an epoch has ``num_samples // global_batch`` of them."""
+    """Optimiser steps of a run; see ``Workload.steps_per_epoch``."""
     if epochs is not None:
-        return max(1, epochs * (num_samples // workload.global_batch))
+        return epochs * workload.steps_per_epoch(num_samples)
     return 100 if steps is None else steps

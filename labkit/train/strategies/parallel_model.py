@@ -1,4 +1,4 @@
-"""What every strategy returns: one rank's part of the model, and how to do a step with it."""
+"""What a strategy is given and what it returns: one rank's part of the model, and its step."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor
 
+from labkit.emulate.pacer import RealTime
 from labkit.plan import Plan
-from labkit.train.loss import mean_loss
+from labkit.train.batches import Batch
+from labkit.train.loss import scaled_loss
+from labkit.train.optimizer import Optimizer
 from labkit.train.spans import SpanRecorder
+from labkit.workload import Workload
 
-ForwardBackward = Callable[[Tensor | None, Tensor | None], Tensor]
+ForwardBackward = Callable[[Batch], Tensor]
+AfterUpdate = Callable[[int, Optimizer], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,29 +42,90 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What every strategy is given, besides the model.
+
+    Attributes:
+        workload, plan: already validated together.
+        place: this rank's.
+        example: an input microbatch without data (device ``meta``), for shapes.
+        stages: layers of each stage of the pipeline, in order; one stage without a pipeline.
+        device: where the rank computes.
+        recorder: takes the spans and the bytes.
+        pace: declared times of an emulated run, nothing in a measured one.
+    """
+
+    workload: Workload
+    plan: Plan
+    place: Place
+    example: Tensor
+    stages: tuple[range, ...]
+    device: torch.device
+    recorder: SpanRecorder
+    pace: RealTime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelModel:
     """One rank's part of a model under a plan.
 
     Attributes:
         module: the layers, or slices of layers, that this rank holds, by their global names.
         place: this rank's coordinates.
-        forward_backward: a step but for the update. Takes this replica's inputs and targets
-            (``None`` on a stage that needs neither), leaves the gradients of the *global* mean
-            loss on ``module``, summed over replicas, and returns this rank's share of that loss:
-            a scalar without gradient; the shares of all ranks add up to the global mean.
-        comm_bytes_per_step: by formula, payload that this rank hands to each kind of collective.
+        device: where it computes.
+        forward_backward: a step but for the update. Takes this rank's part of the batch, leaves
+            the gradients of the *global* mean loss on ``module``, summed over replicas, and
+            returns this rank's share of that loss: a scalar without gradient; the shares of all
+            ranks add up to the global mean.
+        comm_bytes_per_step: by formula, payload that this rank hands to each kind of collective;
+            a fraction where it is not the same in every step.
+        comm_bytes_after: the same after a number of steps, where it does not grow by as much in
+            every step; ``None`` multiplies.
         needs_batch: whether this rank reads inputs or targets at all.
-        split_dims: dimension along which a parameter is sliced over the tensor group, by name.
-        tensor_mesh: that group; ``None`` without tensor parallelism.
+        columns: features of a sample that it reads; ``None`` reads all.
+        updated: what its optimiser updates; ``None`` updates the parameters of ``module``.
+        after_update: called with the step and the optimiser after each update, to make the
+            replicas agree where ``forward_backward`` did not.
+        split_dims: dimension along which a parameter is sliced over ranks, by name.
+        split_rank: which slice this rank has.
+        speaks: whether its parameters are among those that make up the whole model.
+        clips_alone: whether replicas clip their own gradients, each for itself.
+        staleness: of each update that this rank applied as an asynchronous server.
+        finish: called after the last step, when all ranks have ended it, before anybody looks at
+            the weights.
+        close: ends what the strategy has started; called whether or not the training failed.
     """
 
     module: nn.Module
     place: Place
+    device: torch.device
     forward_backward: ForwardBackward
-    comm_bytes_per_step: Mapping[str, int] = field(default_factory=dict)
+    comm_bytes_per_step: Mapping[str, float] = field(default_factory=dict)
+    comm_bytes_after: Callable[[int], Mapping[str, int]] | None = None
     needs_batch: bool = True
+    columns: slice | None = None
+    updated: list[Tensor] | None = None
+    after_update: AfterUpdate = lambda step, optimizer: None
     split_dims: Mapping[str, int] = field(default_factory=dict)
-    tensor_mesh: DeviceMesh | None = None
+    split_rank: int = 0
+    speaks: bool = True
+    clips_alone: bool = False
+    staleness: list[int] = field(default_factory=list)
+    finish: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None
+
+    def comm_bytes(self, num_steps: int) -> dict[str, int]:
+        """By formula, payload that this rank hands to each kind of collective in so many steps."""
+        if self.comm_bytes_after is not None:
+            return dict(self.comm_bytes_after(num_steps))
+        per_step = self.comm_bytes_per_step.items()
+        return {kind: round(num_bytes * num_steps) for kind, num_bytes in per_step}
+
+    def counts(self, name: str, tensor: Tensor) -> bool:
+        """Whether the numbers of a parameter here are counted in a sum over the whole model."""
+        if isinstance(tensor, DTensor):
+            return True  # each rank has its own shard
+        return self.speaks and (name in self.split_dims or self.split_rank == 0)
 
 
 class ApplyStrategy(Protocol):
@@ -68,23 +133,10 @@ class ApplyStrategy(Protocol):
 
     Args:
         model: the whole model, the same on every rank, on the CPU; the strategy may cut it up.
-        plan: validated against the workload.
-        place: this rank's.
-        example: an input microbatch without data (device ``meta``), for shapes.
-        device: where the rank computes.
-        recorder: takes the spans and the bytes.
+        given: everything else.
     """
 
-    def __call__(
-        self,
-        *,
-        model: nn.Sequential,
-        plan: Plan,
-        place: Place,
-        example: Tensor,
-        device: torch.device,
-        recorder: SpanRecorder,
-    ) -> ParallelModel: ...
+    def __call__(self, model: nn.Module, given: Given) -> ParallelModel: ...
 
 
 def plain_backward(loss: Tensor, microbatch: int, recorder: SpanRecorder) -> None:
@@ -95,43 +147,40 @@ def plain_backward(loss: Tensor, microbatch: int, recorder: SpanRecorder) -> Non
 
 def accumulate(
     module: nn.Module,
-    plan: Plan,
-    recorder: SpanRecorder,
+    given: Given,
     *,
     reports_loss: bool = True,
     around: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
     backward: Callable[[Tensor, int, SpanRecorder], None] = plain_backward,
+    factor: float = 1.0,
 ) -> ForwardBackward:
     """A step without a pipeline: forward and backward of each microbatch, gradients adding up.
 
-    Every microbatch's mean loss is scaled by ``1 / (dp * microbatches)``, so that gradients
-    summed over microbatches and replicas are those of the global mean.
-
     Args:
         module: what this rank computes with.
-        plan: says how many replicas and microbatches there are.
-        recorder: takes the spans.
+        given: says how many microbatches there are, and takes the spans.
         reports_loss: whether this rank's loss counts; one rank of a tensor group reports it.
         around: context that a microbatch's forward and backward run in.
         backward: runs and records the backward of one microbatch.
+        factor: of the gradients; ``dp`` makes them those of the replica's own mean loss.
     Returns:
         ``ParallelModel.forward_backward``.
     """
-    num_microbatches = plan.num_microbatches
-    scale = 1 / (plan.dp * num_microbatches)
+    num_microbatches, recorder = given.plan.num_microbatches, given.recorder
 
-    def forward_backward(inputs: Tensor | None, targets: Tensor | None) -> Tensor:
-        assert inputs is not None, "every rank without a pipeline reads the batch"
-        assert targets is not None
-        total = torch.zeros((), device=inputs.device)
-        pieces = zip(inputs.chunk(num_microbatches), targets.chunk(num_microbatches), strict=True)
-        for microbatch, (x, y) in enumerate(pieces):
+    def forward_backward(batch: Batch) -> Tensor:
+        assert batch.inputs is not None, "every rank without a pipeline reads the batch"
+        assert batch.targets is not None
+        total = torch.zeros((), device=given.device, dtype=torch.float64)
+        inputs = batch.inputs.chunk(num_microbatches)
+        targets = batch.targets.chunk(num_microbatches)
+        for microbatch, (x, y) in enumerate(zip(inputs, targets, strict=True)):
             with around(microbatch):
                 with recorder.span("forward", "forward", microbatch):
-                    loss = mean_loss(module(x), y) * scale
+                    loss = scaled_loss(module(x), y, batch.loss_scale * factor)
                 backward(loss, microbatch, recorder)
             total += loss.detach()
-        return total if reports_loss else torch.zeros_like(total)
+        return total / factor if reports_loss else torch.zeros_like(total)
 
     return forward_backward
 
@@ -150,19 +199,32 @@ def gather_full(part: ParallelModel, tensors: Mapping[str, Tensor]) -> dict[str,
     Returns:
         On rank 0 every array of the whole model by name, unsharded; elsewhere an empty dict.
     """
-    whole: dict[str, np.ndarray] = {}
-    for name, local in tensors.items():
-        tensor = local.detach()
-        if part.tensor_mesh is not None and name in part.split_dims:
-            sliced = DTensor.from_local(
-                tensor, part.tensor_mesh, [Shard(part.split_dims[name])], run_check=False
-            )
-            tensor = sliced.full_tensor()
-        whole[name] = tensor.cpu().numpy().copy()
+    whole = {name: _full(t.detach()) for name, t in tensors.items()}
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return whole
     rank = dist.get_rank()
-    mine = whole if part.place.replica == 0 and part.place.tensor_rank == 0 else {}
-    parts: list[dict[str, np.ndarray]] | None = [{}] * dist.get_world_size() if not rank else None
+    mine = (part.split_rank, dict(part.split_dims), whole if part.speaks else {})
+    parts = [mine] * dist.get_world_size() if rank == 0 else None
     dist.gather_object(mine, parts, dst=0)
-    return {name: array for found in parts or [] for name, array in found.items()}
+    if parts is None:
+        return {}
+    found: dict[str, dict[int, np.ndarray]] = {}
+    dims: dict[str, int] = {}
+    for split_rank, split_dims, arrays in parts:
+        dims |= split_dims
+        for name, array in arrays.items():
+            found.setdefault(name, {}).setdefault(split_rank, array)
+    return {
+        name: np.concatenate([slices[r] for r in sorted(slices)], axis=dims[name])
+        if name in dims
+        else next(iter(slices.values()))
+        for name, slices in found.items()
+    }
+
+
+def _full(tensor: Tensor) -> np.ndarray:
+    if isinstance(tensor, DTensor):
+        tensor = tensor.full_tensor()
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    array: np.ndarray = tensor.cpu().numpy().copy()
+    return array

@@ -1,202 +1,214 @@
-"""Pipeline parallelism: every rank holds a contiguous range of layers, a stage.
+"""Pipeline parallelism: every rank holds ranges of layers, stages, that a batch flows through.
 
-A batch is cut into microbatches that flow through the stages; ``torch.distributed.pipelining``
-runs the schedule. GPipe runs all forwards first (Huang et al. 2019, arXiv:1811.06965); 1F1B
-alternates, so a stage keeps fewer activations (Narayanan et al. 2021, arXiv:2104.04473).
+The batch is cut into microbatches, so that the stages work at the same time. What a rank computes
+when is a list of actions (``labkit.project.schedules``), and a step of training runs it from top to
+bottom: take what the neighbour stage has sent, compute, hand the result on. The simulator runs the
+same list, so what is projected is what is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
-from typing import Any
+from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
-from torch.distributed.pipelining.schedules import PipelineScheduleSingle
 
-from labkit.plan import Plan
-from labkit.train.loss import mean_loss
-from labkit.train.spans import SpanRecorder
-from labkit.train.strategies.parallel_model import ParallelModel, Place
+from labkit.project.schedules import Action, schedule_actions
+from labkit.train.batches import Batch
+from labkit.train.strategies.messages import Message, Messages
+from labkit.train.strategies.parallel_model import Given, ParallelModel
 from labkit.train.strategies.shapes import Shapes, num_bytes, trace_shapes
+from labkit.train.strategies.stage import Stage
 
-SCHEDULES: Mapping[str, type[PipelineScheduleSingle]] = MappingProxyType(
-    {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
+POSTED_AHEAD = 2  # receives under way besides the one that is needed next
+
+# Kind and name of the span of an action.
+SPANS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "F": ("forward", "forward"),
+        "B": ("backward", "backward"),
+        "I": ("backward", "input gradient"),
+        "W": ("weight_grad", "weight gradient"),
+    }
 )
 
 
-def layers_of_stage(num_layers: int, num_stages: int, stage: int) -> range:
-    """Indices of the layers that a stage holds: equal counts, the first stages one more."""
-    share, extra = divmod(num_layers, num_stages)
-    start = stage * share + min(stage, extra)
-    return range(start, start + share + (stage < extra))
+class _Turn(NamedTuple):
+    """An action with the messages before and after it."""
+
+    action: Action
+    takes: Message | None
+    gives: Message | None
 
 
-def take_layers(model: nn.Sequential, layers: range) -> nn.Sequential:
-    """Some layers of a model under their global names."""
-    part = nn.Sequential()
-    for name, layer in list(model.named_children())[layers.start : layers.stop]:
-        part.add_module(name, layer)
-    return part
+class _Microbatches(NamedTuple):
+    """A batch in pieces, as far as the rank reads it."""
 
+    inputs: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
+    loss_scale: float
 
-SHORTEST_WAIT_S = 50e-6  # handing over a send takes about half as long when nothing waits
-
-
-class RecordedStage(PipelineStage):
-    """A stage that records each microbatch's forward, backward and the waits between.
-
-    A schedule asks for the operations that receive a microbatch, waits for them (and for sends
-    that it batched with them), then runs the microbatch: the wait is what lies between. Time
-    between computing and the next such request is spent on sends that have to finish first.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        place: Place,
-        plan: Plan,
-        shapes: Shapes,
-        device: torch.device,
-        group: dist.ProcessGroup | None,
-        recorder: SpanRecorder,
-    ) -> None:
-        layers = layers_of_stage(len(shapes.inputs) - 1, plan.pp, place.stage)
-        super().__init__(
-            module,
-            place.stage,
-            plan.pp,
-            device,
-            # With the shapes known beforehand the first step need not run the model to find them.
-            input_args=shapes.inputs[layers.start],
-            output_args=shapes.inputs[layers.stop],
-            group=group,
-        )
-        self.recorder = recorder
-        self._receive: tuple[float, int] | None = None  # since when, how many bytes
-        self._sent: tuple[float, str, int] | None = None  # since when, what, which microbatch
-
-    def get_fwd_recv_ops(self, fwd_chunk_id: int) -> list[dist.P2POp]:
-        return self._start_receive(super().get_fwd_recv_ops(fwd_chunk_id))
-
-    def get_bwd_recv_ops(self, bwd_chunk_id: int) -> list[dist.P2POp]:
-        return self._start_receive(super().get_bwd_recv_ops(bwd_chunk_id))
-
-    def get_fwd_send_ops(self, fwd_chunk_id: int) -> list[dist.P2POp]:
-        return self._send("send activation", fwd_chunk_id, super().get_fwd_send_ops(fwd_chunk_id))
-
-    def get_bwd_send_ops(self, bwd_chunk_id: int) -> list[dist.P2POp]:
-        return self._send("send gradient", bwd_chunk_id, super().get_bwd_send_ops(bwd_chunk_id))
-
-    def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
-        self._end_receive("receive activation", fwd_chunk_id)
-        with self.recorder.span("forward", "forward", fwd_chunk_id):
-            return super().forward_one_chunk(fwd_chunk_id, *args, **kwargs)
-
-    def backward_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> None:
-        self._end_receive("receive gradient", bwd_chunk_id)
-        with self.recorder.span("backward", "backward", bwd_chunk_id):
-            super().backward_one_chunk(bwd_chunk_id, *args, **kwargs)
-
-    def end_sends(self) -> None:
-        """Record the wait, if any, for what was sent last; called where that wait has ended."""
-        if self._sent is not None:
-            since_s, name, microbatch = self._sent
-            if self.recorder.now() - since_s > SHORTEST_WAIT_S:
-                self.recorder.add("comm_pp", name, since_s, microbatch=microbatch)
-            self._sent = None
-
-    def _send(self, name: str, microbatch: int, operations: list[dist.P2POp]) -> list[dist.P2POp]:
-        self.recorder.count_bytes("comm_pp", sum(num_bytes(o.tensor) for o in operations))
-        self._sent = (self.recorder.now(), name, microbatch) if operations else None
-        return operations
-
-    def _start_receive(self, operations: list[dist.P2POp]) -> list[dist.P2POp]:
-        self.end_sends()
-        size = sum(num_bytes(operation.tensor) for operation in operations)
-        self._receive = (self.recorder.now(), size) if operations else None
-        return operations
-
-    def _end_receive(self, name: str, microbatch: int) -> None:
-        self.end_sends()
-        if self._receive is not None:
-            since_s, size = self._receive
-            self.recorder.add("comm_pp", name, since_s, microbatch=microbatch, num_bytes=size)
-            self._receive = None
+    @classmethod
+    def of(cls, batch: Batch, count: int) -> _Microbatches:
+        """A batch in that many pieces."""
+        inputs = () if batch.inputs is None else batch.inputs.chunk(count)
+        targets = () if batch.targets is None else batch.targets.chunk(count)
+        return cls(inputs, targets, batch.loss_scale)
 
 
 class Pipeline:
-    """One rank's stage with the schedule that drives it, a step at a time."""
-
-    def __init__(
-        self, stage: RecordedStage, plan: Plan, recorder: SpanRecorder, *, reports_loss: bool
-    ) -> None:
-        self.stage = stage
-        self.recorder = recorder
-        self.reports_loss = reports_loss
-        self._loss_scale = 1 / (plan.dp * plan.num_microbatches)
-        # The loss carries the scale, so the schedule must not scale the gradients again.
-        self.schedule = SCHEDULES[plan.schedule](
-            stage, plan.num_microbatches, loss_fn=self._loss, scale_grads=False
-        )
-
-    def _loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        self.stage.end_sends()
-        with self.recorder.span("forward", "loss"):
-            return mean_loss(output, targets) * self._loss_scale
-
-    def forward_backward(self, inputs: Tensor | None, targets: Tensor | None) -> Tensor:
-        """One step of this stage; the contract of ``ParallelModel.forward_backward``."""
-        losses: list[Tensor] = []
-        self.schedule.step(
-            *((inputs,) if self.stage.is_first else ()),
-            target=targets if self.stage.is_last else None,
-            losses=losses if self.stage.is_last else None,
-            return_outputs=False,
-        )
-        self.stage.end_sends()
-        if losses and self.reports_loss:
-            return torch.stack(losses).sum().detach()
-        return torch.zeros((), device=self.stage.device)
-
-
-def pipeline_bytes_per_step(plan: Plan, place: Place, shapes: Shapes) -> int:
-    """Payload that a stage sends in one step, by formula.
-
-    Per microbatch the activation at its end to the next stage, and the gradient of the one at its
-    start to the stage before; a gradient is as large as its activation.
+    """The stages of one rank, and the schedule that drives them, a step at a time.
 
     Args:
-        plan, place: degrees and this rank's stage.
+        model: whole, of which this rank's stages are used.
+        given: plan and place choose the actions, recorder and pace take them.
         shapes: of one microbatch.
     """
-    layers = layers_of_stage(len(shapes.inputs) - 1, plan.pp, place.stage)
-    to_next = num_bytes(shapes.inputs[layers.stop]) if place.stage < plan.pp - 1 else 0
-    to_previous = num_bytes(shapes.inputs[layers.start]) if place.stage > 0 else 0
-    return plan.num_microbatches * (to_next + to_previous)
+
+    def __init__(self, model: nn.Sequential, given: Given, shapes: Shapes) -> None:
+        plan = given.plan
+        self.given = given
+        self.stages = {
+            number: Stage(take_layers(model, given.stages[number]), given.stages[number])
+            for number in stages_of_rank(given)
+        }
+        self.last_stage = len(given.stages) - 1
+        boundaries = {s: shapes.inputs[given.stages[s].stop] for s in range(self.last_stage)}
+        self.messages = Messages(given, boundaries)
+        self.has_grad = {s for s, activation in boundaries.items() if activation.requires_grad}
+        of_rank = schedule_actions(
+            plan.schedule, plan.pp, plan.num_microbatches, plan.num_virtual_stages
+        )
+        self.turns = [
+            _turn(action, self.last_stage, self.has_grad) for action in of_rank[given.place.stage]
+        ]
+        self.expected = [turn.takes for turn in self.turns if turn.takes]
+
+    @property
+    def needs_batch(self) -> bool:
+        """Whether this rank reads inputs or targets."""
+        return 0 in self.stages or self.last_stage in self.stages
+
+    def forward_backward(self, batch: Batch) -> Tensor:
+        """One step of this rank's stages; the contract of ``ParallelModel.forward_backward``."""
+        total = torch.zeros((), device=self.given.device, dtype=torch.float64)
+        microbatches = _Microbatches.of(batch, self.given.plan.num_microbatches)
+        to_post = iter(self.expected)
+        self._post(to_post, POSTED_AHEAD)
+        for action, takes, gives in self.turns:
+            received = None
+            if takes is not None:
+                self._post(to_post, 1)
+                received = self.messages.receive(takes)
+            result = self._compute(action, received, microbatches)
+            if result is None:
+                assert gives is None, "a neighbour would wait for ever"
+            elif gives is None:
+                total += result  # of the last stage: the loss
+            else:
+                self.messages.send(gives, result)
+        # A tensor group computes the same loss on all its ranks: one of them reports it.
+        return total if self.given.place.tensor_rank == 0 else torch.zeros_like(total)
+
+    def _post(self, to_post: Iterator[Message], count: int) -> None:
+        for message in islice(to_post, count):
+            self.messages.post(message)
+
+    def _compute(
+        self, action: Action, received: Tensor | None, microbatches: _Microbatches
+    ) -> Tensor | None:
+        """Do an action, in its declared time where a device is emulated; returns what it gives."""
+        kind, number, m = action
+        stage, pace = self.stages[number], self.given.pace
+        result: Tensor | None = None
+        with self.given.recorder.span(*SPANS[kind], m, stage=number):
+            if kind == "F":
+                x = microbatches.inputs[m] if received is None else received
+                x.requires_grad_(number - 1 in self.has_grad)
+                targets = microbatches.targets[m] if number == self.last_stage else None
+                result = stage.forward(m, x, targets, microbatches.loss_scale)
+            elif kind == "B":
+                result = stage.backward(m, received)
+            elif kind == "I":
+                result = stage.backward_input(m, received)
+            else:
+                stage.backward_weight(m)
+            pace.spend(pace.layers_s(kind, stage.layers, self.given.example.shape[0]))
+        return result
 
 
-def apply_pipeline(
-    *,
-    model: nn.Sequential,
-    plan: Plan,
-    place: Place,
-    example: Tensor,
-    device: torch.device,
-    recorder: SpanRecorder,
-) -> ParallelModel:
-    """This rank's stage of the model; see ``ApplyStrategy`` for the arguments."""
-    shapes = trace_shapes(model, example)
-    module = take_layers(model, layers_of_stage(len(model), plan.pp, place.stage)).to(device)
-    stage = RecordedStage(module, place, plan, shapes, device, None, recorder)
-    pipeline = Pipeline(stage, plan, recorder, reports_loss=True)
+def _turn(action: Action, last_stage: int, has_grad: set[int]) -> _Turn:
+    """Which messages an action waits for and sends.
+
+    Args:
+        action: what is computed.
+        last_stage: number of the stage that computes the loss.
+        has_grad: stages whose activation has a gradient.
+    """
+    kind, stage, microbatch = action
+    takes = gives = None
+    if kind == "F":
+        takes = Message("activation", stage, microbatch) if stage > 0 else None
+        gives = Message("activation", stage + 1, microbatch) if stage < last_stage else None
+    elif kind in ("B", "I"):
+        takes = Message("gradient", stage, microbatch) if stage in has_grad else None
+        gives = Message("gradient", stage - 1, microbatch) if stage - 1 in has_grad else None
+    return _Turn(action, takes, gives)
+
+
+def stages_of_rank(given: Given) -> range:
+    """The stages that this rank holds: every pp-th."""
+    return range(given.place.stage, len(given.stages), given.plan.pp)
+
+
+def layers_of_rank(given: Given) -> tuple[int, ...]:
+    """Indices of the layers that this rank holds."""
+    return tuple(layer for stage in stages_of_rank(given) for layer in given.stages[stage])
+
+
+def take_layers(model: nn.Sequential, layers: Iterable[int]) -> nn.Sequential:
+    """Some layers of a model, by index, under their names in the model."""
+    named = list(model.named_children())
+    part = nn.Sequential()
+    for layer in layers:
+        part.add_module(*named[layer])
+    return part
+
+
+def pipeline_bytes_per_step(given: Given, shapes: Shapes) -> int:
+    """Payload that a rank's stages send in one step, by formula.
+
+    Per microbatch the activation at a stage's end to the next stage, and the gradient of the one
+    at its start, where it has one, to the stage before; a gradient is as large as its activation.
+
+    Args:
+        given: plan, stages and place.
+        shapes: of one microbatch.
+    """
+    size = 0
+    for number in stages_of_rank(given):
+        start, stop = shapes.inputs[given.stages[number].start], given.stages[number].stop
+        if number < len(given.stages) - 1:
+            size += num_bytes(shapes.inputs[stop])
+        if number > 0 and start.requires_grad:
+            size += num_bytes(start)
+    return given.plan.num_microbatches * size
+
+
+def apply_pipeline(model: nn.Module, given: Given) -> ParallelModel:
+    """This rank's stages of the model; see ``ApplyStrategy`` for the arguments."""
+    assert isinstance(model, nn.Sequential), "the plan was not validated"
+    shapes = trace_shapes(model, given.example)
+    module = take_layers(model, layers_of_rank(given))
+    pipeline = Pipeline(model, given, shapes)
     return ParallelModel(
         module=module,
-        place=place,
+        place=given.place,
+        device=given.device,
         forward_backward=pipeline.forward_backward,
-        comm_bytes_per_step={"comm_pp": pipeline_bytes_per_step(plan, place, shapes)},
-        needs_batch=stage.is_first or stage.is_last,
+        comm_bytes_per_step={"comm_pp": pipeline_bytes_per_step(given, shapes)},
+        needs_batch=pipeline.needs_batch,
     )

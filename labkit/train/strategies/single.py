@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from labkit.plan import Plan
-from labkit.train.spans import SpanRecorder
-from labkit.train.strategies.parallel_model import ParallelModel, Place, accumulate
+from labkit.train.strategies.parallel_model import Given, ParallelModel, accumulate
 
 
-def apply_single(
-    *,
-    model: nn.Sequential,
-    plan: Plan,
-    place: Place,
-    example: Tensor,
-    device: torch.device,
-    recorder: SpanRecorder,
-) -> ParallelModel:
+def apply_single(model: nn.Module, given: Given) -> ParallelModel:
     """The whole model on one rank; see ``ApplyStrategy`` for the arguments."""
-    module = model.to(device)
+    given.pace.watch_layers(model)
     return ParallelModel(
-        module=module, place=place, forward_backward=accumulate(module, plan, recorder)
+        module=model,
+        place=given.place,
+        device=given.device,
+        forward_backward=accumulate(model, given),
     )

@@ -12,11 +12,14 @@ DTensor's dispatch would cost more than the arithmetic of layers this small.
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
@@ -26,33 +29,32 @@ from torch.nn import functional as F
 
 from labkit.errors import PlanError
 from labkit.plan import Plan
-from labkit.train.spans import SpanRecorder
-from labkit.train.strategies.parallel_model import ParallelModel, Place, accumulate
+from labkit.train.collectives import Collectives
+from labkit.train.strategies.parallel_model import Given, ParallelModel, accumulate
 from labkit.train.strategies.shapes import Shapes, num_bytes, trace_shapes
 
+# Dimension along which each parameter of a child is cut, by the way that the child is split.
+_CUTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {"column": {"weight": 0, "bias": 0}, "row": {"weight": 1}}
+)
 
-class TensorGroup:
-    """The ranks that share every wide layer, and their one collective, recorded."""
 
-    def __init__(self, mesh: DeviceMesh, recorder: SpanRecorder) -> None:
-        self.mesh = mesh
-        self.group = mesh.get_group()
-        self.recorder = recorder
-
-    def all_reduce(self, x: Tensor, name: str) -> None:
-        """Sum a tensor over the group, in place."""
-        start_s = self.recorder.now()
-        dist.all_reduce(x, group=self.group)
-        size = num_bytes(x)
-        self.recorder.add("comm_tp", name, start_s, num_bytes=size)
-        self.recorder.count_bytes("comm_tp", size)
+def cut_dims(model: nn.Module) -> dict[str, int]:
+    """The dimension along which a tensor group cuts each wide parameter of a model, by its name."""
+    dims: dict[str, int] = {}
+    for region_name, region in model.named_modules():
+        for child, way in getattr(type(region), "tensor_split", {}).items():
+            for parameter, dim in _CUTS[way].items():
+                if getattr(region.get_submodule(child), parameter) is not None:
+                    dims[f"{region_name}.{child}.{parameter}".lstrip(".")] = dim
+    return dims
 
 
 class EnterRegion(torch.autograd.Function):
     """Forward nothing; backward the sum of what each slice says of the input's gradient (f)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: TensorGroup) -> Tensor:
+    def forward(ctx: Any, x: Tensor, group: Collectives) -> Tensor:
         ctx.group = group
         return x.view_as(x)
 
@@ -67,7 +69,7 @@ class LeaveRegion(torch.autograd.Function):
     """Forward the sum of the slices' partial results; backward nothing (g)."""
 
     @staticmethod
-    def forward(ctx: Any, partial_sum: Tensor, group: TensorGroup) -> Tensor:
+    def forward(ctx: Any, partial_sum: Tensor, group: Collectives) -> Tensor:
         ctx.mark_dirty(partial_sum)
         group.all_reduce(partial_sum, "output")
         return partial_sum
@@ -106,58 +108,97 @@ class SplitRows(ParallelStyle):
     The bias stays whole and is added once, after the sum.
     """
 
-    def __init__(self, group: TensorGroup) -> None:
+    def __init__(self, leave: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.group = group
+        self.leave = leave
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         _slice_parameter(module, "weight", 1, device_mesh)
         assert isinstance(module, nn.Linear | nn.Conv2d), f"no row style for {type(module)}"
-        module.forward = partial(_forward_rows, module, self.group)  # type: ignore[method-assign]
+        module.forward = partial(_forward_rows, module, self.leave)  # type: ignore[method-assign]
         return module
 
 
-def _forward_rows(layer: nn.Linear | nn.Conv2d, group: TensorGroup, x: Tensor) -> Tensor:
+def _forward_rows(
+    layer: nn.Linear | nn.Conv2d, leave: Callable[[Tensor], Tensor], x: Tensor
+) -> Tensor:
     if isinstance(layer, nn.Linear):
         partial_sum = F.linear(x, layer.weight)
         bias: Tensor | None = layer.bias
     else:
         partial_sum = layer._conv_forward(x, layer.weight, None)
         bias = layer.bias if layer.bias is None else layer.bias.view(-1, 1, 1)
-    y: Tensor = LeaveRegion.apply(partial_sum, group)  # type: ignore[no-untyped-call]
+    y = leave(partial_sum)
     return y if bias is None else y + bias
 
 
-def split_regions(model: nn.Module, group: TensorGroup) -> dict[str, int]:
+def split_regions(
+    model: nn.Module,
+    mesh: DeviceMesh,
+    group: Collectives,
+    *,
+    enter: type[torch.autograd.Function] = EnterRegion,
+    leave: type[torch.autograd.Function] = LeaveRegion,
+) -> dict[str, int]:
     """Cut every tensor region of a model over the group, in place.
 
     Args:
         model: any part of a model whose classes may carry ``tensor_split``.
-        group: the ranks to share it.
+        mesh, group: the ranks to share it.
+        enter: applied to ``(input, group)`` where a region begins.
+        leave: applied to ``(partial sum, group)`` where its slices are joined.
     Returns:
         The dimension along which each cut parameter is sliced, by the parameter's name.
     Raises:
         PlanError: the group's size does not divide a layer.
     """
-    styles: dict[str, tuple[ParallelStyle, dict[str, int]]] = {
-        "column": (SplitColumns(), {"weight": 0, "bias": 0}),
-        "row": (SplitRows(group), {"weight": 1}),
-    }
-    split_dims: dict[str, int] = {}
-    for region_name, region in list(model.named_modules()):
+
+    def join(partial_sum: Tensor) -> Tensor:
+        y: Tensor = leave.apply(partial_sum, group)  # type: ignore[no-untyped-call]
+        return y
+
+    styles: dict[str, ParallelStyle] = {"column": SplitColumns(), "row": SplitRows(join)}
+    split_dims = cut_dims(model)
+    for region in list(model.modules()):
         for child, way in getattr(type(region), "tensor_split", {}).items():
-            style, dims = styles[way]
-            parallelize_module(region, group.mesh, {child: style}, src_data_rank=None)
-            prefix = f"{region_name}.{child}".lstrip(".")
-            split_dims |= {f"{prefix}.{parameter}": dim for parameter, dim in dims.items()}
+            parallelize_module(region, mesh, {child: styles[way]}, src_data_rank=None)
         if hasattr(type(region), "tensor_split"):
             region.register_forward_pre_hook(
-                lambda _, args: (EnterRegion.apply(args[0], group), *args[1:])  # type: ignore[no-untyped-call]
+                lambda _, args: (enter.apply(args[0], group), *args[1:])  # type: ignore[no-untyped-call]
             )
     return split_dims
 
 
-def tensor_bytes_per_step(shapes: Shapes, layers: range, num_microbatches: int) -> int:
+def output_sums(model: nn.Module, given: Given) -> Mapping[str, int]:
+    """How often each region sums its output in one microbatch's forward and backward, by name.
+
+    Once, as a rule. A layer that forgets its activations runs again in the backward, up to the
+    last thing that it has to keep, and so does each of its regions that lies before that.
+
+    Args:
+        model: whole and uncut.
+        given: says whether activations are forgotten.
+    """
+    if not given.plan.checkpoint_activations:
+        return {}
+    ghost = copy.deepcopy(model).to("meta")
+    sums: Counter[str] = Counter()
+    for name, region in ghost.named_modules():
+        for child, way in getattr(type(region), "tensor_split", {}).items():
+            if way == "row":
+                region.get_submodule(child).register_forward_hook(
+                    lambda *_, name=name: sums.update([name])
+                )
+    ghost(given.example).sum().backward()
+    return sums
+
+
+def tensor_bytes_per_step(
+    shapes: Shapes,
+    layers: range,
+    num_microbatches: int,
+    sums: Mapping[str, int] = MappingProxyType({}),
+) -> int:
     """Payload of a rank's all_reduces in one step, by formula.
 
     Every region sums its output in the forward and its input's gradient in the backward, once
@@ -167,45 +208,48 @@ def tensor_bytes_per_step(shapes: Shapes, layers: range, num_microbatches: int) 
         shapes: of one microbatch.
         layers: indices of the layers that the rank holds.
         num_microbatches: microbatches of one replica's step.
+        sums: from ``output_sums``, where a region sums its output more than once.
     """
     return num_microbatches * sum(
-        num_bytes(output) + (num_bytes(x) if x.requires_grad else 0)
+        num_bytes(output) * sums.get(name, 1) + (num_bytes(x) if x.requires_grad else 0)
         for name, (x, output) in shapes.regions.items()
         if int(name.split(".")[0]) in layers
     )
 
 
-def apply_tensor(
-    *,
-    model: nn.Sequential,
-    plan: Plan,
-    place: Place,
-    example: Tensor,
-    device: torch.device,
-    recorder: SpanRecorder,
-) -> ParallelModel:
+def apply_tensor(model: nn.Module, given: Given) -> ParallelModel:
     """A slice of every region, the whole batch; see ``ApplyStrategy`` for the arguments.
 
     Raises:
         PlanError: no layer says how it may be split, or tp does not divide one.
     """
-    shapes = trace_shapes(model, example)
+    plan, place = given.plan, given.place
+    shapes = trace_shapes(model, given.example)
+    check_regions(shapes, plan)
+    sums = output_sums(model, given)
+    mesh = init_device_mesh(given.device.type, (plan.tp,), mesh_dim_names=("tp",))
+    group = Collectives(mesh.get_group(), "comm_tp", given.recorder, given.pace)
+    split_dims = split_regions(model, mesh, group)
+    given.pace.watch_layers(model)
+    all_layers = range(len(shapes.inputs) - 1)
+    return ParallelModel(
+        module=model,
+        place=place,
+        device=given.device,
+        # All ranks of the group compute the same loss: one of them reports it.
+        forward_backward=accumulate(model, given, reports_loss=place.tensor_rank == 0),
+        comm_bytes_per_step={
+            "comm_tp": tensor_bytes_per_step(shapes, all_layers, plan.num_microbatches, sums)
+        },
+        split_dims=split_dims,
+        split_rank=place.tensor_rank,
+    )
+
+
+def check_regions(shapes: Shapes, plan: Plan) -> None:
+    """Raise a PlanError unless some layer says how it may be split."""
     if not shapes.regions:
         raise PlanError(
             f"tp({plan.tp}): no layer of the model carries `tensor_split`; choose tp=1, or name "
             f"the column and row layers of its wide parts"
         )
-    mesh = init_device_mesh(device.type, (plan.tp,), mesh_dim_names=("tp",))
-    split_dims = split_regions(model, TensorGroup(mesh, recorder))
-    module = model.to(device)
-
-    num_comm_bytes = tensor_bytes_per_step(shapes, range(len(model)), plan.num_microbatches)
-    return ParallelModel(
-        module=module,
-        place=place,
-        # All ranks of the group compute the same loss: one of them reports it.
-        forward_backward=accumulate(module, plan, recorder, reports_loss=place.tensor_rank == 0),
-        comm_bytes_per_step={"comm_tp": num_comm_bytes},
-        split_dims=split_dims,
-        tensor_mesh=mesh,
-    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_context import RankContext
+from labkit.plan import Plan
 from labkit.preprocess.bundled import prepare_once
 from labkit.preprocess.shards import SHARD_FOLDER, make_manifest, write_manifest, write_shard
+from labkit.runs.parity import greatest_difference
+from labkit.train.job import RankResult, TrainJob
+from labkit.train.program import train_rank
+from labkit.workload import WORKLOADS, Workload
+
+GLOBAL_BATCH = 8
+NUM_STEPS = 20
+TIMEOUT_S = 60.0
 
 
 def write_rows(folder: Path, num_train: int, num_test: int) -> Path:
@@ -65,3 +76,85 @@ def alone(events: list[dict[str, Any]]) -> Iterator[RankContext]:
         send=events.append,
     )
     torch.set_num_threads(num_threads)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A training that was split over ranks, and the same in one process."""
+
+    results: list[RankResult]
+    single: RankResult
+
+    @property
+    def loss(self) -> float:
+        """Greatest relative difference of a step's loss."""
+        found, wanted = self.losses, np.array([step.loss for step in self.single.steps])
+        assert len(found) == len(wanted)
+        return float((np.abs(found - wanted) / np.abs(wanted)).max())
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Of the split training, (steps,)."""
+        return np.array([step.loss for step in self.results[0].steps])
+
+    @property
+    def weights(self) -> float:
+        """Greatest difference of a final weight, relative to the greatest of its array."""
+        return self._difference("weights")
+
+    @property
+    def gradients(self) -> float:
+        """Greatest difference of a gradient of the last step, relative as ``weights``."""
+        return self._difference("gradients")
+
+    def _difference(self, name: str) -> float:
+        found, wanted = getattr(self.results[0], name), getattr(self.single, name)
+        assert found
+        assert wanted
+        return greatest_difference(found, wanted)
+
+
+Train = Callable[..., list[RankResult]]
+Compare = Callable[..., Comparison]
+
+
+@pytest.fixture(scope="session")
+def train_small(cluster4: Cluster, dataset_folders: dict[str, str]) -> Train:
+    """Train a workload, by value or by name with a small batch, under a plan for a few steps."""
+
+    def train(
+        workload: str | Workload, plan: Plan, *, num_steps: int = NUM_STEPS, **settings: Any
+    ) -> list[RankResult]:
+        if isinstance(workload, str):
+            workload = WORKLOADS[workload].with_settings(global_batch=GLOBAL_BATCH)
+        workload = workload.with_settings(**settings)
+        plan.validate(workload, cluster4.num_workers)
+        job = TrainJob(
+            workload=workload,
+            plan=plan,
+            dataset_folder=dataset_folders[workload.dataset],
+            num_steps=num_steps,
+            evaluate=False,
+            keep_weights=True,
+        )
+        return cluster4.run_ranks(train_rank, plan.world_size, job, timeout_s=TIMEOUT_S)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def compare(train_small: Train) -> Compare:
+    """Train as ``train_small`` does, and in one process; each training only once a session."""
+    done: dict[Any, list[RankResult]] = {}
+
+    def train_once(workload: str, plan: Plan, **settings: Any) -> list[RankResult]:
+        key = (workload, plan, *sorted(settings.items()))
+        if key not in done:
+            done[key] = train_small(workload, plan, **settings)
+        return done[key]
+
+    def both(workload: str, plan: Plan, **settings: Any) -> Comparison:
+        single = train_once(workload, Plan(), **settings)[0]
+        return Comparison(train_once(workload, plan, **settings), single)
+
+    return both

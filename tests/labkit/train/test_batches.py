@@ -8,6 +8,7 @@ import torch
 
 from labkit.errors import WorkloadError
 from labkit.train.batches import Batches
+from labkit.train.loss import IGNORED
 from labkit.workload import WORKLOADS
 
 FRUIT = WORKLOADS["fruit"].with_settings(global_batch=48)
@@ -65,7 +66,10 @@ def test_take_gives_tensors_of_the_dataset_s_types(dataset_folders: dict[str, st
         dataset_folders["text"], WORKLOADS["text"].with_settings(global_batch=4),
         replica=1, num_replicas=2,
     )  # fmt: skip
-    inputs, targets = batches.take(0, torch.device("cpu"))
+    inputs, targets, loss_scale = batches.take(0, torch.device("cpu"))
+    assert inputs is not None
+    assert targets is not None
+    assert loss_scale == 1 / (4 * 64)
     assert inputs.shape == targets.shape == (2, 64)
     assert inputs.dtype == targets.dtype == torch.int64
     assert torch.equal(inputs[:, 1:], targets[:, :-1])  # the target is the next character
@@ -79,3 +83,30 @@ def test_too_few_samples_for_one_batch_is_an_error_with_both_numbers(
             dataset_folders["fruit"], FRUIT.with_settings(global_batch=701),
             replica=0, num_replicas=1,
         )  # fmt: skip
+
+
+def test_a_last_batch_that_is_kept_is_filled_up_with_samples_that_count_for_nothing(
+    dataset_folders: dict[str, str],
+) -> None:
+    workload = FRUIT.with_settings(keep_last=True)
+    replicas = [
+        Batches(dataset_folders["fruit"], workload, replica=replica, num_replicas=4)
+        for replica in range(4)
+    ]
+    last = replicas[0].steps_per_epoch - 1
+    assert last == 700 // 48
+    assert replicas[0].num_samples(last) == 700 % 48 == 28
+    taken = [batches.take(last, torch.device("cpu")) for batches in replicas]
+    counted = [int((batch.targets != IGNORED).sum()) for batch in taken]
+    assert counted == [12, 12, 4, 0]
+    assert {batch.loss_scale for batch in taken} == {1 / 28}
+    assert {tuple(batch.inputs.shape) for batch in taken} == {(12, 4)}
+    epoch = [batches.indices(step) for step in range(last + 1) for batches in replicas]
+    assert sorted(np.concatenate(epoch)) == list(range(700))
+
+
+def test_a_rank_may_read_some_columns_only(dataset_folders: dict[str, str]) -> None:
+    whole = Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1)
+    part = Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1, columns=slice(1, 3))
+    device = torch.device("cpu")
+    torch.testing.assert_close(part.take(3, device).inputs, whole.take(3, device).inputs[:, 1:3])

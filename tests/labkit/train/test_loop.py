@@ -80,7 +80,7 @@ def test_a_report_comes_about_every_report_s_once_the_first_are_out(
 ) -> None:
     job = make_job("unused", num_steps=1_000)
     result = LoopResult(loop_start_s=0.0)
-    reporter = Reporter(alone, job, SpanRecorder(alone.now, rank=0), result)
+    reporter = Reporter(alone, job, SpanRecorder(alone.now, rank=0), result, lambda step: 32)
     lengths = []
     for step in range(4 + 3 * MAX_STEPS_A_REPORT):
         result.step_ends_s.append((step + 1) * step_s)
@@ -93,7 +93,7 @@ def test_a_report_comes_about_every_report_s_once_the_first_are_out(
 def test_reports_do_not_reach_beyond_the_last_step(alone: RankContext) -> None:
     result = LoopResult(loop_start_s=0.0)
     job = make_job("unused", num_steps=17)
-    reporter = Reporter(alone, job, SpanRecorder(alone.now, rank=0), result)
+    reporter = Reporter(alone, job, SpanRecorder(alone.now, rank=0), result, lambda step: 32)
     for step in range(17):
         result.step_ends_s.append((step + 1) * 0.001)
         reporter.add(torch.tensor(float(step)))

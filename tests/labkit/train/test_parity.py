@@ -13,6 +13,7 @@ from labkit.train.job import RankResult, TrainJob, merge_steps
 from labkit.train.program import train_rank
 from labkit.workload import WORKLOADS
 
+WORKLOAD_NAMES = ("fruit", "digits", "text")
 NUM_STEPS = 20
 GLOBAL_BATCH = 8
 TIMEOUT_S = 60.0
@@ -58,7 +59,7 @@ def train(dataset_folders: dict[str, str]) -> Train:
 @pytest.fixture(scope="module")
 def baselines(cluster4: Cluster, train: Train) -> dict[str, RankResult]:
     """The same training in one process, by workload."""
-    return {name: train(cluster4, name, Plan())[0] for name in WORKLOADS}
+    return {name: train(cluster4, name, Plan())[0] for name in WORKLOAD_NAMES}
 
 
 def losses(result: RankResult) -> np.ndarray:
@@ -101,7 +102,7 @@ def assert_records_agree(results: list[RankResult], plan: Plan) -> None:
     assert [r.rank for r in results] == list(range(plan.world_size))
 
 
-@pytest.mark.parametrize("workload", list(WORKLOADS))
+@pytest.mark.parametrize("workload", WORKLOAD_NAMES)
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 def test_split_training_equals_one_process(
     cluster4: Cluster, train: Train, baselines: dict[str, RankResult], workload: str, plan: Plan
