@@ -1,4 +1,4 @@
-"""The lab's main job in one call: three raw sources to a speedup curve, every value measured."""
+"""The lab's main job in one call: three raw sources to a speedup curve."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 from labkit.cluster.cluster import Cluster
 from labkit.errors import PlanError
-from labkit.plan import STRATEGIES, plan_for
+from labkit.plan import STRATEGIES
+from labkit.plan_for import plan_for
 from labkit.runs.curve import Curve
-from labkit.runs.sweep import plan_sweep, sweep
+from labkit.runs.record import RunRecord
+from labkit.runs.sweep import sweep
+from labkit.runs.sweep_plan import plan_sweep
 
 WORKLOAD = "fruit"
 TRAIN_STEPS = 40
@@ -23,6 +26,9 @@ def run_demo(
     out: Path,
     say: Callable[[str], None],
     on_update: Callable[[Curve], None] | None = None,
+    *,
+    emulate: str | None = None,
+    on_record: Callable[[RunRecord], None] | None = None,
 ) -> dict[str, Any]:
     """Preprocess the fruit data, train on it with every strategy, measure the speedup, draw.
 
@@ -31,6 +37,9 @@ def run_demo(
         out: folder for the pictures, made if it is not there.
         say: takes one line of progress.
         on_update: takes the curve whenever a point has changed.
+        emulate: a declared device whose speed the sweep's ranks keep; ``None`` measures. The
+            training before it is measured in any case.
+        on_record: takes the record of each run.
     Returns:
         The ``demo`` object of the JSON contract: the sweep's, and ``preprocess``, ``accuracy``,
         ``training``, ``files``, ``seconds``.
@@ -52,8 +61,19 @@ def run_demo(
     plan = plan_for("hybrid", devices[-1])
     say(f"training {WORKLOAD} for {TRAIN_STEPS} steps: {plan.strategy} on {plan.world_size}")
     record = train(WORKLOAD, plan, cluster, steps=TRAIN_STEPS, dataset=dataset).wait()
-    say(f"speedup of {', '.join(STRATEGIES)} on {', '.join(map(str, devices))} devices")
-    curve = sweep(WORKLOAD, cluster=cluster, devices=devices, dataset=dataset, on_update=on_update)
+    if on_record is not None:
+        on_record(record)
+    how = "speedup" if emulate is None else f"speedup, emulating {emulate},"
+    say(f"{how} of {', '.join(STRATEGIES)} on {', '.join(map(str, devices))} devices")
+    curve = sweep(
+        WORKLOAD,
+        cluster=cluster,
+        devices=devices,
+        dataset=dataset,
+        emulate=emulate,
+        on_record=on_record,
+        on_update=on_update,
+    )
     figures = {
         "preprocessing": preprocessing_figure(report),
         "loss": loss_figure(record),

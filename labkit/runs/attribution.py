@@ -7,6 +7,7 @@ Every instant of every rank goes to exactly one part, so the parts add up to the
 - ``bubble``: a stage waiting for another stage to compute what it needs.
 - ``imbalance``: waiting for the slowest rank of a collective to arrive.
 - ``data_wait``: reading samples.
+- ``startup``: from the call of train until all ranks began the first step together.
 - ``other``: the rest, such as the loop itself, and reports once all ranks have entered them.
 
 Clocks of ranks on one host are comparable, which is what separates waiting from transfer.
@@ -17,34 +18,45 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from labkit.runs.record import COMPUTE_KINDS, Span
+from labkit.runs.record import COMM_KINDS, COMPUTE_KINDS, Span
 from labkit.train.job import RankResult
 
-PARTS = ("compute", "exposed_communication", "bubble", "imbalance", "data_wait", "other")
+PARTS = (
+    "compute",
+    "exposed_communication",
+    "bubble",
+    "imbalance",
+    "data_wait",
+    "startup",
+    "other",
+)
 
 # What an instant counts as when spans overlap: a blocking collective inside a forward or backward
-# stops the computing, whereas a gradient's all_reduce is hidden behind it.
+# stops the computing, whereas the all_reduce of a bucket of gradients is hidden behind it.
 _PRIORITY = {
-    "comm_tp": 4,
-    "comm_pp": 4,
+    **dict.fromkeys(COMM_KINDS, 4),
     **dict.fromkeys(COMPUTE_KINDS, 3),
-    "comm_dp": 2,
+    "bucket": 2,
     "data": 1,
     "idle": 0,
 }
 
 
-def attribute(results: Sequence[RankResult]) -> tuple[dict[str, float], float]:
+def attribute(
+    results: Sequence[RankResult], *, with_startup: bool = True
+) -> tuple[dict[str, float], float]:
     """Share out the wall time of a run, as the mean over its ranks.
 
     Where a long run has dropped old spans, the steps that every rank still has stand for all.
 
     Args:
         results: of all ranks, by rank.
+        with_startup: whether the time before the first step counts; the declared device of an
+            emulated run has none.
     Returns:
         Seconds by part, in the order of ``PARTS``, which sum to the second value: seconds from
-        the start of the first step to the end of the last one on the slowest rank. All zero
-        when no step was done.
+        the call of train to the end of the last step on the slowest rank. All zero when no step
+        was done.
     """
     ends_s = [result.step_ends_s[-1] for result in results if result.step_ends_s]
     if not ends_s:
@@ -62,6 +74,9 @@ def attribute(results: Sequence[RankResult]) -> tuple[dict[str, float], float]:
     scale = wall_s / (end_s - since_s) / len(results) if end_s > since_s else 0.0
     shares = {part: scale * seconds[part] for part in PARTS}
     shares["other"] += wall_s - sum(shares.values())
+    if with_startup:
+        shares["startup"] = start_s
+        wall_s += start_s
     return shares, wall_s
 
 
@@ -81,10 +96,14 @@ def exclusive_pieces(spans: Sequence[Span]) -> Iterator[tuple[Span, float, float
     previous_s = 0.0
     for time_s, i in edges:
         if active and time_s > previous_s:
-            winner = max(active, key=lambda j: (_PRIORITY[spans[j].kind], spans[j].start_s))
+            winner = max(active, key=lambda j: (_priority(spans[j]), spans[j].start_s))
             yield spans[winner], previous_s, time_s
         active ^= {i}
         previous_s = time_s
+
+
+def _priority(span: Span) -> int:
+    return _PRIORITY["bucket" if span.name.startswith("bucket ") else span.kind]
 
 
 class _Arrivals:
@@ -104,17 +123,32 @@ class _Arrivals:
         place = (result.replica, result.stage, result.tensor_rank)
         if span.kind in ("forward", "backward"):
             done_s = span.start_s + span.duration_s
-            self._computed[(span.kind, span.step, span.microbatch, *place)] = done_s
+            where = (result.replica, span.stage, result.tensor_rank)
+            self._computed[(span.kind, span.step, span.microbatch, *where)] = done_s
         elif span.kind == "idle":
             self._enter(("idle", span.step), span.start_s)
             self._enter(("idle", span.step, result.replica), span.start_s)
         elif span.kind in ("comm_dp", "comm_tp") and span.bytes:
             group = place[1:] if span.kind == "comm_dp" else place[:2]
-            call = (span.kind, span.step, span.name)
-            key = (*call, nth[call], *group)
-            nth[call] += 1
-            self._keys[(result.rank, span)] = key
-            self._enter(key, span.start_s)
+            self._meet(result, span, span.name, group, nth)
+        elif span.kind == "comm_pp" and span.microbatch < 0:
+            what = span.name.partition(" ")[2]  # after "send" on one rank, "receive" on another
+            self._meet(result, span, what, (), nth)
+
+    def _meet(
+        self,
+        result: RankResult,
+        span: Span,
+        name: str,
+        group: tuple[int, ...],
+        nth: Counter[tuple[object, ...]],
+    ) -> None:
+        """Note a call that several ranks enter, each as its n-th one of that name in a step."""
+        call = (span.kind, span.step, name)
+        key = (*call, nth[call], *group)
+        nth[call] += 1
+        self._keys[(result.rank, span)] = key
+        self._enter(key, span.start_s)
 
     def _enter(self, key: tuple[object, ...], time_s: float) -> None:
         self._entered[key] = max(self._entered[key], time_s)
@@ -130,17 +164,19 @@ class _Arrivals:
         return self._entered[("idle", span.step, *which)]
 
     def neighbour_ready_s(self, result: RankResult, span: Span) -> float:
-        """When the neighbouring stage had done what this stage waits for.
+        """When the sender had computed what this span receives.
 
-        To receive a microbatch, its computing there; to hand one over, that of the one before.
+        Of a pipeline, the microbatch's computing on the neighbouring stage; of other messages,
+        when both sender and receiver were there.
         """
-        is_activation, is_receive = "activation" in span.name, "receive" in span.name
-        stage = result.stage + (-1 if is_activation == is_receive else 1)
+        if span.microbatch < 0:
+            return self.all_entered_s(result, span)
+        is_activation = "activation" in span.name
         key = (
             "forward" if is_activation else "backward",
             span.step,
-            span.microbatch if is_receive else span.microbatch - 1,
-            *(result.replica, stage, result.tensor_rank),
+            span.microbatch,
+            *(result.replica, span.stage + (-1 if is_activation else 1), result.tensor_rank),
         )
         return self._computed.get(key, span.start_s)
 

@@ -59,6 +59,8 @@ class Curve:
         baseline_runs: their run identifiers.
         points: in the order they were measured; a point is replaced as repeats come in.
         planned_points: points the sweep will have.
+        device, time_scale: of an emulated sweep: the declared device, and seconds on the wall for
+            one of its seconds.
         repeats: repeats that were asked for.
     """
 
@@ -68,6 +70,8 @@ class Curve:
     num_cores: int | None
     repeats: int
     planned_points: int
+    device: str = ""
+    time_scale: float | None = None
     baseline_throughputs: list[float] = field(default_factory=list)
     baseline_runs: list[str] = field(default_factory=list)
     points: list[CurvePoint] = field(default_factory=list)
@@ -100,6 +104,8 @@ class Curve:
                 "throughputs_samples_per_s": self.baseline_throughputs,
                 "runs": self.baseline_runs,
             },
+            "device": self.device,
+            "time_scale": self.time_scale,
             "num_cores": self.num_cores,
             "repeats": self.repeats,
             "curves": [

@@ -67,10 +67,25 @@ class RunRecord:
             ``first_step`` (from the call of train to the end of the first step).
         comm_bytes: ``{"measured": {kind: bytes}, "formula": {kind: bytes}}``, payload summed
             over ranks and steps; kinds are comm_dp, comm_tp, comm_pp.
-        memory_bytes_per_rank: peak of each rank.
+        memory_bytes_per_rank: peak of each rank's process, or of its GPU's allocator.
+        memory_bytes: ``measured``, by how much each rank grew while it trained, beside
+            ``formula``: parameters, gradients, optimizer and activations of each rank.
         attribution_s: mean seconds a rank spent in compute, exposed_communication, bubble,
-            imbalance, data_wait and other; sums to ``wall_s``.
-        wall_s: seconds from the start of the first step to the end of the last.
+            imbalance, data_wait, startup and other; sums to ``wall_s``.
+        wall_s: seconds from the call of train to the end of the last step; of an emulated run
+            from the start of the first step.
+        stages: layers of each stage of a pipeline, by index; empty without one.
+        staleness: of each update that an asynchronous server applied: updates since the worker
+            took its parameters.
+        emulation: empty when measured, else ``device``, ``declared`` (its figures and their
+            sources), ``time_scale`` (seconds on the wall for one of the device), ``lateness``
+            (fraction by which the run was late), ``declared_step_s`` (a step, had no rank been
+            late), ``trustworthy`` and ``advice``. All times of an emulated record are device
+            seconds.
+        ideal: ``step_time_s``, ``speedup`` and ``breakdown_s`` that the plan could reach on the
+            declared device; empty where none is declared.
+        dataset, num_samples: what it was trained on.
+        repeats: the run that this one repeats, if any.
         accuracy: on held-out samples: ``samples``, ``correct`` (fraction), ``before`` (fraction
             with the initial weights).
         restarts: recoveries from failures.
@@ -99,6 +114,14 @@ class RunRecord:
     attribution_s: dict[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
     accuracy: dict[str, float] = field(default_factory=dict)
+    memory_bytes: dict[str, list[Any]] = field(default_factory=dict)
+    stages: list[list[int]] = field(default_factory=list)
+    staleness: list[int] = field(default_factory=list)
+    emulation: dict[str, Any] = field(default_factory=dict)
+    ideal: dict[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+    num_samples: int = 0
+    repeats: str = ""
     restarts: int = 0
     error: str = ""
 
@@ -142,8 +165,13 @@ class RunRecord:
             "startup_s": self.startup_s,
             "comm_bytes": self.comm_bytes,
             "memory_bytes_per_rank": self.memory_bytes_per_rank,
+            "memory_bytes": self.memory_bytes,
             "attribution_s": self.attribution_s,
             "wall_s": self.wall_s,
+            "stages": self.stages,
+            "staleness": self.staleness,
+            "emulation": self.emulation,
+            "ideal": self.ideal,
             "accuracy": self.accuracy,
             "restarts": self.restarts,
             "error": self.error,

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from labkit.runs.attribution import attribute
+from labkit.runs.lateness import describe_emulation, judge_lateness
 from labkit.runs.record import RunRecord, Span, Status, Step
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
     from labkit.cluster.cluster import Cluster
     from labkit.cluster.gang import Gang
+    from labkit.preprocess.dataset import Dataset
+    from labkit.project.forecast import Forecast
     from labkit.train.job import RankResult, TrainJob
 
 LIVE_SPANS = 4_000  # newest spans that a live view holds; the final record holds them all
 WARMUP_STEPS = 2
+EMULATED_WARMUP_STEPS = 1  # the declared device needs none; the first step meets cold caches
 PACKAGES = ("labkit", "torch", "dask", "distributed", "numpy")
 
 
@@ -33,7 +37,15 @@ class Run:
     what made the run fail.
     """
 
-    def __init__(self, cluster: Cluster, job: TrainJob, *, origin_s: float) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        job: TrainJob,
+        *,
+        origin_s: float,
+        dataset: Dataset,
+        expected: Forecast,
+    ) -> None:
         from labkit.train.program import train_rank
 
         self.cluster = cluster
@@ -48,7 +60,16 @@ class Run:
             strategy=job.plan.strategy,
             world_size=job.plan.world_size,
             planned_steps=job.num_steps,
-            warmup_steps=min(WARMUP_STEPS, job.num_steps - 1),
+            kind="measured" if job.emulation is None else "emulated",
+            warmup_steps=min(
+                WARMUP_STEPS if job.emulation is None else EMULATED_WARMUP_STEPS, job.num_steps - 1
+            ),
+            stages=[list(stage) for stage in expected.stages] if job.plan.num_stages > 1 else [],
+            memory_bytes={"formula": [dict(parts) for parts in expected.memory or ()]},
+            emulation=describe_emulation(job),
+            ideal=expected.to_dict(),
+            dataset=dataset.name,
+            num_samples=dataset.num_samples,
             host={
                 "name": socket.gethostname(),
                 "system": platform.platform(),
@@ -179,7 +200,7 @@ class Run:
 
                 record.status = "stopped" if isinstance(error, RunStopped) else "failed"
                 record.error = str(error)
-            if record.steps:
+            if record.steps and "first_step" not in record.startup_s:
                 record.startup_s["first_step"] = record.steps[0].end_s
 
     def _complete(self, results: list[RankResult]) -> None:
@@ -197,6 +218,13 @@ class Run:
             kinds = sorted({kind for counts in per_rank for kind in counts})
             record.comm_bytes[name] = {k: sum(c.get(k, 0) for c in per_rank) for k in kinds}
         record.memory_bytes_per_rank = [result.memory_bytes for result in results]
+        record.memory_bytes["measured"] = [result.memory_growth_bytes for result in results]
+        record.staleness = [late for result in results for late in result.staleness]
         record.accuracy = first.accuracy
-        record.attribution_s, record.wall_s = attribute(results)
+        measured = self.job.emulation is None
+        record.attribution_s, record.wall_s = attribute(results, with_startup=measured)
+        if record.steps:
+            record.startup_s["first_step"] = max(r.first_step_wall_s for r in results)
+        if not measured:
+            record.emulation |= judge_lateness(results, record)
         self._weights, self._gradients = first.weights, first.gradients

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any
 
-from labkit.errors import PlanError, RunStopped, SettingError
-from labkit.plan import Plan, plan_for
+from labkit.emulate.device import Device
+from labkit.errors import RunStopped
+from labkit.plan import Plan
+from labkit.project.forecast import check_emulated, choose_time_scale
 from labkit.runs.curve import Curve, CurvePoint, Scaling
 from labkit.runs.record import RunRecord
-from labkit.train.train import bundled_dataset, train
+from labkit.runs.sweep_plan import NO_SETTINGS, PlannedPoint, plan_sweep, sweep_length, whole_rounds
+from labkit.train.profile import profile_of
+from labkit.train.train import bundled_dataset, check_data, find_emulated, train
 from labkit.workload import Workload, find_workload
 
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
 
-DEFAULT_STEPS = 12
 STOP_POLL_S = 0.05
 STOP_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedPoint:
-    """A point that a sweep is going to measure, checked."""
-
-    strategy: str
-    devices: int
-    plan: Plan
-    workload: Workload
 
 
 @dataclass(slots=True)
@@ -41,50 +34,9 @@ class _Measurements:
 
     throughputs: list[float] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
-
-
-def plan_sweep(
-    workload: str | Workload,
-    strategies: Sequence[str],
-    devices: Sequence[int],
-    *,
-    scaling: Scaling = "strong",
-    num_workers: int | None = None,
-) -> list[PlannedPoint]:
-    """Every point of a sweep, checked before anything starts.
-
-    Args:
-        workload: a bundled name or a ``Workload``.
-        strategies: of ``labkit.plan.STRATEGIES``.
-        devices: device counts.
-        scaling: ``strong`` keeps the global batch, ``weak`` the batch per device.
-        num_workers: workers of the cluster; ``None`` leaves them unchecked.
-    Returns:
-        The points by strategy, then device count.
-    Raises:
-        SettingError: nothing to sweep, an unknown strategy or scaling, a count below 1.
-        PlanError: a point whose plan does not fit, naming the strategy and device count.
-    """
-    workload = find_workload(workload)
-    if scaling not in get_args(Scaling):
-        raise SettingError(f"scaling={scaling!r} is unknown; choose strong or weak")
-    if not strategies or not devices:
-        raise SettingError("nothing to sweep; give at least one strategy and one device count")
-    points = []
-    for strategy in dict.fromkeys(strategies):
-        for count in sorted(set(devices)):
-            plan = plan_for(strategy, count)
-            scaled = workload
-            if scaling == "weak":
-                scaled = workload.with_settings(global_batch=workload.global_batch * count)
-            try:
-                plan.validate(scaled, num_workers)
-            except PlanError as error:
-                raise PlanError(f"{strategy} on {count} devices: {error}") from error
-            points.append(
-                PlannedPoint(strategy=strategy, devices=count, plan=plan, workload=scaled)
-            )
-    return points
+    ideal_speedup: float | None = None
+    lateness: float | None = None
+    plan: dict[str, Any] = field(default_factory=dict)  # as it ran
 
 
 def sweep(
@@ -93,10 +45,14 @@ def sweep(
     cluster: Cluster,
     strategies: Sequence[str] = ("data", "pipeline", "tensor", "hybrid"),
     devices: Sequence[int] = (1, 2, 4),
-    steps: int = DEFAULT_STEPS,
-    repeats: int = 3,
+    steps: int | None = None,
+    repeats: int | None = None,
     scaling: Scaling = "strong",
+    settings: Mapping[str, Any] = NO_SETTINGS,
+    emulate: str | Device | None = None,
+    time_scale: float | None = None,
     dataset: Dataset | None = None,
+    on_record: Callable[[RunRecord], None] | None = None,
     on_update: Callable[[Curve], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Curve:
@@ -109,11 +65,16 @@ def sweep(
     Args:
         workload: a bundled name or a ``Workload``.
         cluster: with at least ``max(devices)`` workers.
-        strategies: lines of the curve.
+        strategies: lines of the curve; variants such as ``data+sync=ring`` are lines too.
         devices: device counts; 1 is always measured, as the baseline.
-        steps: optimiser steps of each run, >= 3: the first two are warm-up.
-        repeats: runs of each plan, >= 1.
+        steps: optimiser steps of each run, >= 3; the first are warm-up. ``None`` takes
+            12, or 4 where a device is emulated.
+        repeats: runs of each plan, >= 1; ``None`` takes 3, or 1 where a device is emulated.
         scaling: ``strong`` or ``weak``.
+        settings: further fields of every plan, where they mean something to its strategy.
+        emulate, time_scale: as in ``train``; all points and their baseline keep the same device
+            and scale, and know their ideal.
+        on_record: called in this thread with the record of each run that has ended.
         dataset: from ``labkit.preprocess``; ``None`` takes the workload's bundled one.
         on_update: called in this thread with the curve whenever a point has changed.
         should_stop: asked while runs are live; once true, the curve so far is returned.
@@ -124,14 +85,24 @@ def sweep(
         WorkloadError: too few samples for the largest batch; nothing was started.
         RankFailed: a run failed.
     """
-    check_sweep(steps, repeats)
+    device = find_emulated(emulate, time_scale)
+    steps, repeats = sweep_length(steps, repeats, emulated=device is not None)
     workload = find_workload(workload)
     points = plan_sweep(
-        workload, strategies, devices, scaling=scaling, num_workers=cluster.num_workers
+        workload,
+        strategies,
+        devices,
+        scaling=scaling,
+        num_workers=cluster.num_workers,
+        settings=settings,
     )
+    if device is not None:
+        for point in points:
+            check_emulated(point.plan)
     curve = Curve(
         workload=workload.name,
-        kind="measured",
+        kind="measured" if device is None else "emulated",
+        device="" if device is None else device.name,
         scaling=scaling,
         num_cores=cluster.num_cores if cluster.kind == "cpu" else None,
         repeats=repeats,
@@ -142,8 +113,22 @@ def sweep(
     except RunStopped:
         return curve
     for point in points:
-        point.workload.check_samples(dataset.num_samples)
-    run_once = partial(_run, cluster=cluster, steps=steps, dataset=dataset, should_stop=should_stop)
+        check_data(point.workload, point.plan, dataset)
+    if device is not None:
+        profile = profile_of(workload, dataset, cluster)
+        time_scale = time_scale or choose_time_scale(profile, device, workload)
+        curve.time_scale = time_scale
+    run_once = partial(
+        _run,
+        cluster=cluster,
+        steps=steps,
+        dataset=dataset,
+        device=device,
+        time_scale=time_scale,
+        single_batch=workload.global_batch,
+        on_record=on_record,
+        should_stop=should_stop,
+    )
     _measure(curve, workload, points, run_once, on_update)
     return curve
 
@@ -166,17 +151,13 @@ def _measure(
             entry = measured.setdefault(plan, _Measurements())
             entry.throughputs.append(record.throughput_samples_per_s)
             entry.runs.append(record.run)
+            entry.ideal_speedup = record.ideal.get("speedup")
+            if record.emulation:
+                entry.lateness = max(entry.lateness or 0.0, record.emulation["lateness"])
+            entry.plan = record.plan
             _update(curve, [p for p in points if p.plan == plan], measured)
             if on_update is not None:
                 on_update(curve)
-
-
-def check_sweep(steps: int, repeats: int) -> None:
-    """Raise a SettingError for runs too short to measure, or no repeat at all."""
-    if steps < 3:
-        raise SettingError(f"steps={steps} leaves nothing after 2 warm-up steps; choose >= 3")
-    if repeats < 1:
-        raise SettingError(f"repeats={repeats} is not a count; choose a number >= 1")
 
 
 def _run(
@@ -186,15 +167,32 @@ def _run(
     cluster: Cluster,
     steps: int,
     dataset: Dataset,
+    device: Device | None,
+    time_scale: float | None,
+    single_batch: int,
+    on_record: Callable[[RunRecord], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> RunRecord | None:
     """One run to its end; None when the user stopped it."""
     if should_stop is not None and should_stop():
         return None
-    run = train(workload, plan, cluster, steps=steps, dataset=dataset, evaluate=False)
+    run = train(
+        workload,
+        plan,
+        cluster,
+        steps=whole_rounds(steps, plan, emulated=device is not None),
+        dataset=dataset,
+        evaluate=False,
+        emulate=device,
+        time_scale=time_scale,
+        single_batch=single_batch,
+    )
     while True:
         try:
-            return run.wait(STOP_POLL_S if should_stop is not None else None)
+            record = run.wait(STOP_POLL_S if should_stop is not None else None)
+            if on_record is not None:
+                on_record(record)
+            return record
         except TimeoutError:
             if should_stop is not None and should_stop():
                 run.stop()
@@ -205,6 +203,7 @@ def _run(
 
 def _update(curve: Curve, points: list[PlannedPoint], measured: dict[Plan, _Measurements]) -> None:
     """Put the points of a plan that was just measured into the curve."""
+    kind = curve.kind
     baseline = measured[Plan()]
     curve.baseline_throughputs = list(baseline.throughputs)
     curve.baseline_runs = list(baseline.runs)
@@ -217,12 +216,14 @@ def _update(curve: Curve, points: list[PlannedPoint], measured: dict[Plan, _Meas
             CurvePoint(
                 strategy=point.strategy,
                 devices=point.devices,
-                plan=point.plan.to_dict(),
+                plan=entry.plan,
                 throughput_samples_per_s=median(entry.throughputs),
                 speedup=median(speedups),
                 speedup_low=min(speedups),
                 speedup_high=max(speedups),
-                kind="measured",
+                kind=kind,
                 runs=tuple(entry.runs),
+                ideal_speedup=entry.ideal_speedup,
+                lateness=entry.lateness,
             )
         )

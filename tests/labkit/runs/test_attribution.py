@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,16 +101,37 @@ def test_a_stage_waits_in_a_bubble_until_its_neighbour_has_computed() -> None:
     assert shares["imbalance"] == 0.0
 
 
-def test_handing_over_is_a_bubble_while_the_neighbour_is_busy() -> None:
+def test_a_rank_with_several_stages_waits_for_the_one_that_it_needs() -> None:
     first = [
-        span("forward", 0, 1, microbatch=0),
-        span("forward", 1, 2, microbatch=1),
-        span("comm_pp", 2, 6, microbatch=1, name="send activation"),
+        span("forward", 0, 2, microbatch=0),
+        span("comm_pp", 2, 7, stage=2, microbatch=0, name="receive activation", num_bytes=4),
+        span("forward", 7, 9, stage=2, microbatch=0),
     ]
-    second = [span("forward", 1, 5, rank=1, stage=1, microbatch=0)]
+    second = [
+        span("comm_pp", 0, 3, rank=1, stage=1, microbatch=0, name="receive activation"),
+        span("forward", 3, 6, rank=1, stage=1, microbatch=0),
+        span("comm_pp", 6, 10, rank=1, stage=3, microbatch=0, name="receive activation"),
+    ]
     shares, _ = attribute([result(first), result(second, rank=1, stage=1)])
-    assert shares["bubble"] == pytest.approx(3 / 2)
-    assert shares["exposed_communication"] == pytest.approx(1 / 2)
+    # Stage 2 waits until stage 1 is done at 6, stage 1 for stage 0 until 2, stage 3 until 9.
+    assert shares["bubble"] == pytest.approx(((6 - 2) + 2 + (9 - 6)) / 2)
+    assert shares["exposed_communication"] == pytest.approx((1 + 1 + 1) / 2)
+
+
+def test_a_message_without_a_microbatch_is_a_bubble_until_both_ranks_are_there() -> None:
+    first = [
+        span("forward", 0, 3),
+        span("comm_pp", 3, 4, name="send activation for rank 1"),
+        span("comm_pp", 4, 8, name="receive output of rank 1"),
+    ]
+    second = [
+        span("comm_pp", 0, 4, rank=1, stage=1, name="receive activation for rank 1"),
+        span("forward", 4, 7, rank=1, stage=1),
+        span("comm_pp", 7, 8, rank=1, stage=1, name="send output of rank 1"),
+    ]
+    shares, _ = attribute([result(first), result(second, rank=1, stage=1)])
+    assert shares["bubble"] == pytest.approx(((7 - 4) + 3) / 2)
+    assert shares["exposed_communication"] == pytest.approx((1 + 1 + 1 + 1) / 2)
 
 
 def test_a_report_is_imbalance_until_the_last_rank_comes_then_other() -> None:
@@ -162,7 +185,7 @@ def test_pieces_do_not_overlap_and_cover_the_union() -> None:
     spans = [
         span("backward", 0, 6),
         span("comm_tp", 2, 3),
-        span("comm_dp", 5, 8),
+        span("comm_dp", 5, 8, name="bucket 0"),
         span("data", 9, 10),
     ]
     pieces = [(piece.kind, start, end) for piece, start, end in exclusive_pieces(spans)]
@@ -174,3 +197,21 @@ def test_pieces_do_not_overlap_and_cover_the_union() -> None:
         ("comm_dp", 6, 8),
         ("data", 9, 10),
     ]
+
+
+def test_a_blocking_collective_of_replicas_interrupts_the_computing_but_a_bucket_does_not() -> None:
+    for name, computing_s in (("gather parameters", 6.0), ("bucket 1", 10.0)):
+        spans = [span("forward", 0, 10), span("comm_dp", 2, 6, name=name, num_bytes=4)]
+        shares, _ = attribute([result(spans)])
+        assert shares["compute"] == pytest.approx(computing_s)
+
+
+def test_the_time_before_the_first_step_is_start_up_unless_a_device_is_emulated() -> None:
+    late = replace(result([span("forward", 2, 10)]), loop_start_s=2.0)
+    shares, wall_s = attribute([late])
+    assert wall_s == 10.0
+    assert shares["startup"] == 2.0
+    assert sum(shares.values()) == pytest.approx(10.0)
+    shares, wall_s = attribute([late], with_startup=False)
+    assert wall_s == 8.0
+    assert shares["startup"] == 0.0

@@ -12,7 +12,8 @@ import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.errors import PlanError, SettingError, WorkloadError
 from labkit.runs.curve import Curve
-from labkit.runs.sweep import plan_sweep, sweep
+from labkit.runs.sweep import sweep
+from labkit.runs.sweep_plan import plan_sweep
 
 
 def small(name: str = "fruit") -> labkit.Workload:
