@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from labkit.figures.axis_units import said_time
+from labkit.figures.colours import readable_on
+from labkit.figures.picture import describe
+from labkit.figures.remark import RemarkText, remark_on
+from labkit.figures.run_names import run_names, workload_names
 from labkit.figures.style import (
     LIGHT,
     SMALL_PT,
@@ -17,9 +21,11 @@ from labkit.figures.style import (
     place_axes,
     style_axes,
 )
+from labkit.figures.wrap import wrapped
 from labkit.runs.record import RunRecord
 
 SMALLEST_LABELLED = 0.045  # a part below this share of the time has no room for its number
+SMALLEST_SPOKEN = 0.005
 
 
 def attribution_figure(*records: RunRecord, theme: Theme = LIGHT) -> Figure:
@@ -28,7 +34,7 @@ def attribution_figure(*records: RunRecord, theme: Theme = LIGHT) -> Figure:
     The parts add up to the wall time, so every bar is as long as the axis.
 
     Args:
-        records: finished runs, drawn from top to bottom; all of one kind.
+        records: finished runs, drawn from top to bottom.
         theme: light or dark.
     Returns:
         A figure 900 px wide at 100 dpi; its height grows with the runs.
@@ -38,15 +44,17 @@ def attribution_figure(*records: RunRecord, theme: Theme = LIGHT) -> Figure:
     shown = [record for record in records if sum(record.attribution_s.values()) > 0]
     if not shown:
         raise ValueError("no run has an attribution yet; wait until one is done")
-    figure = new_figure(1.5 + 0.5 * len(shown), theme)
-    axes = place_axes(figure, left=1.55, right=0.25, bottom=0.5, top=0.75)
+    remark = remark_on(shown)
+    figure = new_figure(1.5 + 0.5 * len(shown) + remark.height_in, theme)
+    RemarkText(figure, theme, remark)
+    axes = place_axes(figure, left=1.75, right=0.25, bottom=0.5 + remark.height_in, top=0.75)
     style_axes(axes, theme)
-    add_title(axes, theme, "Where the time went, mean of the ranks", shown[0].kind, pad=28)
-    label_axes(axes, theme, x="share of the wall time")
-    parts = [part for part in theme.losses if any(r.attribution_s.get(part) for r in shown)]
+    title = f"Where the time of {workload_names(shown)} went"
+    add_title(axes, theme, title, remark.kind_note, pad=28)
+    label_axes(axes, theme, x="share of the wall time, mean of the ranks")
     lefts = [0.0] * len(shown)
-    for part in parts:
-        shares = [r.attribution_s.get(part, 0.0) / sum(r.attribution_s.values()) for r in shown]
+    for part in _parts(shown, theme):
+        shares = [_share(record, part) for record in shown]
         colour = theme.losses[part]
         axes.barh(
             range(len(shown)), shares, left=lefts, height=0.62, color=colour,
@@ -59,29 +67,41 @@ def attribution_figure(*records: RunRecord, theme: Theme = LIGHT) -> Figure:
                     fontsize=TICK_PT, color=readable_on(colour),
                 )  # fmt: skip
         lefts = [left + share for left, share in zip(lefts, shares, strict=True)]
-    axes.set_yticks(range(len(shown)), [_name(record) for record in shown])
+    names = [
+        f"{wrapped(name, 26)}\n{said_time(record.step_time_s)} a step"
+        for name, record in zip(run_names(shown), shown, strict=True)
+    ]
+    axes.set_yticks(range(len(shown)), names)
     axes.tick_params(axis="y", length=0, labelsize=SMALL_PT)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.35, borderpad=0, ncols=6,
-        frameon=False, fontsize=TICK_PT, labelcolor=theme.foreground,
-        handlelength=1.0, handleheight=0.9, columnspacing=1.3, handletextpad=0.4,
+        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.35, borderpad=0, ncols=7,
+        frameon=False, fontsize=SMALL_PT, labelcolor=theme.foreground,
+        handlelength=1.0, handleheight=0.9, columnspacing=1.0, handletextpad=0.4,
     )  # fmt: skip
+    describe(figure, _alt(shown, theme) + remark.spoken)
     return figure
 
 
-def readable_on(colour: str) -> str:
-    """Black or white, whichever has more contrast on ``colour`` (WCAG relative luminance)."""
-    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
-    return "black" if luminance > 0.179 else "white"
+def _parts(shown: list[RunRecord], theme: Theme) -> list[str]:
+    """Parts that took any time, in the order of the theme."""
+    return [part for part in theme.losses if any(r.attribution_s.get(part) for r in shown)]
 
 
-def _name(record: RunRecord) -> str:
-    degrees = " ".join(
-        f"{axis}={record.plan[axis]}" for axis in ("dp", "pp", "tp") if record.plan.get(axis, 1) > 1
-    )
-    each = f"{1e3 * record.step_time_s:.1f} ms a step"
-    return f"{record.workload['name']}, {degrees or 'one device'}\n{each}"
+def _share(record: RunRecord, part: str) -> float:
+    return record.attribution_s.get(part, 0.0) / sum(record.attribution_s.values())
+
+
+def _alt(shown: list[RunRecord], theme: Theme) -> str:
+    said = []
+    for name, record in zip(run_names(shown), shown, strict=True):
+        shares = {part: _share(record, part) for part in _parts(shown, theme)}
+        parts = ", ".join(
+            f"{part.replace('_', ' ')} {share:.0%}"
+            for part, share in shares.items()
+            if share >= SMALLEST_SPOKEN
+        )
+        said.append(f"{name}: {parts}")
+    return f"Where the time of {workload_names(shown)} went: {'; '.join(said)}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from labkit.figures.picture import Picture
+from labkit.figures.remark import remark_on
 from labkit.figures.style import (
     LIGHT,
     TICK_PT,
@@ -28,11 +29,13 @@ class LossPicture(Picture[RunRecord]):
     """Loss of every step, and its running mean; one fixed horizontal axis for the whole run."""
 
     def __init__(self, record: RunRecord, theme: Theme = LIGHT) -> None:
-        super().__init__(height_in=2.9, theme=theme)
+        super().__init__(height_in=2.9, remark=remark_on([record]), theme=theme)
         self._steps = 0
         self._limits = (0.0, 0.0)
         self._title = ""
-        self.axes = place_axes(self.figure, left=0.72, right=0.25, bottom=0.55, top=0.4)
+        self.axes = place_axes(
+            self.figure, left=0.72, right=0.25, bottom=0.55 + self.foot_in, top=0.4
+        )
         style_axes(self.axes, theme, grid="y")
         colour = theme.strategies.get(record.strategy, theme.strategies["data"])
         (self._raw,) = self.axes.plot([], [], color=colour, alpha=0.4, lw=1.0, label="each step")
@@ -60,8 +63,10 @@ class LossPicture(Picture[RunRecord]):
         self._mean.set_data(numbers, means)
         self._head.set_data(numbers[-1:], means[-1:])
         self._note.set_text(_note(shown))
-        self.alt = _alt(shown)
-        return self._set_title(shown) | self._fit_steps(shown) | self._grow(means)
+        remark = remark_on([shown])
+        self.alt = _alt(shown) + remark.spoken
+        changed = self.say(remark) | self._set_title(shown, remark.kind_note)
+        return changed | self._fit_steps(shown) | self._grow(means)
 
     def _fit_steps(self, shown: RunRecord) -> bool:
         """As wide as the plan; a run that ended early is as wide as it came."""
@@ -73,30 +78,44 @@ class LossPicture(Picture[RunRecord]):
         self.axes.set_xlim(0, max(steps, 1))
         return True
 
-    def _set_title(self, shown: RunRecord) -> bool:
+    def _set_title(self, shown: RunRecord, kind_note: str) -> bool:
         ranks = "1 rank" if shown.world_size == 1 else f"{shown.world_size} ranks"
         title = f"Loss: {shown.workload['name']}, {shown.strategy}, {ranks}"
         if title == self._title:
             return False
         self._title = title
-        add_title(self.axes, self.theme, title, shown.kind)
+        add_title(self.axes, self.theme, title, kind_note)
         return True
 
     def _grow(self, means: Sequence[float]) -> bool:
         """Limits that hold every loss so far; logarithmic once the loss has fallen far."""
-        finite = [mean for mean in means if np.isfinite(mean)]
-        top = max(nice_ceiling(1.02 * max(finite, default=1.0)), self._limits[1])
-        least = min(finite, default=top)
-        far = 0 < least < top / LOG_FROM
-        bottom = 10 ** np.floor(np.log10(least / 2)) if far else 0.0
+        bottom, top = loss_limits(means, at_least=self._limits[1])
         if (bottom, top) == self._limits:
             return False
         self._limits = (bottom, top)
+        far = bottom > 0
         self.axes.set_yscale("log" if far else "linear")
         self.axes.set_ylim(bottom, top)
         said = "loss, logarithmic" if far else "loss, mean of the batch"
         label_axes(self.axes, self.theme, x="optimiser step", y=said)
         return True
+
+
+def loss_limits(losses: Iterable[float], at_least: float = 0.0) -> tuple[float, float]:
+    """Round limits of a vertical axis that hold all losses.
+
+    Args:
+        losses: some may be infinite or not a number; those are left out.
+        at_least: the upper limit is no lower than this, so that a live axis never shrinks.
+    Returns:
+        Lower and upper limit; the lower is above 0 where the losses have fallen so far that the
+        axis must be logarithmic.
+    """
+    finite = [loss for loss in losses if np.isfinite(loss)]
+    top = max(nice_ceiling(1.02 * max(finite, default=1.0)), at_least)
+    least = min(finite, default=top)
+    far = 0 < least < top / LOG_FROM
+    return (10 ** float(np.floor(np.log10(least / 2))) if far else 0.0), top
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:

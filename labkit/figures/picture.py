@@ -1,4 +1,4 @@
-"""What every live picture has: a figure, its moving artists and a sentence that says it."""
+"""What every picture has: a figure, a sentence that says it and, if live, its moving artists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
+from labkit.figures.remark import Remark, RemarkText
 from labkit.figures.style import LIGHT, Theme, new_figure
 
 Shown = TypeVar("Shown")
@@ -25,14 +26,24 @@ class Picture(ABC, Generic[Shown]):
         figure: the matplotlib figure.
         theme: its colours.
         moving: animated artists, in drawing order.
-        alt: the picture in one sentence, for those who cannot see it.
+        foot_in: room at the foot that the remark on an emulated run takes.
     """
 
-    def __init__(self, height_in: float, theme: Theme = LIGHT) -> None:
+    def __init__(self, height_in: float, remark: Remark, theme: Theme = LIGHT) -> None:
         self.theme = theme
-        self.figure: Figure = new_figure(height_in, theme)
+        self.foot_in = remark.height_in
+        self.figure: Figure = new_figure(height_in + self.foot_in, theme)
         self.moving: list[Artist] = []
-        self.alt = ""
+        self._remark = RemarkText(self.figure, theme, remark)
+
+    @property
+    def alt(self) -> str:
+        """The picture in one sentence, for those who cannot see it."""
+        return alt_of(self.figure)
+
+    @alt.setter
+    def alt(self, sentence: str) -> None:
+        describe(self.figure, sentence)
 
     @abstractmethod
     def update(self, shown: Shown) -> bool:
@@ -48,3 +59,17 @@ class Picture(ABC, Generic[Shown]):
         for artist in artists:
             artist.set_animated(True)
             self.moving.append(artist)
+
+    def say(self, remark: Remark) -> bool:
+        """Follow the remark on a live run; whether it changed."""
+        return self._remark.show(remark)
+
+
+def describe(figure: Figure, sentence: str) -> None:
+    """Give a figure its alternative text."""
+    figure.set_label(sentence)
+
+
+def alt_of(figure: Figure) -> str:
+    """The alternative text of a figure; empty where it has none."""
+    return str(figure.get_label() or "")

@@ -13,8 +13,6 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from labkit.runs.record import Kind
-
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#9A9A9A"
 
@@ -22,18 +20,15 @@ Grid = Literal["x", "y", "both"]
 
 DPI = 100
 WIDTH_IN = 9.0  # 900 px at DPI: the width at which the type below is set
+EDGE_IN = 0.12  # what stays free at the left and right edge
 TITLE_PT, LABEL_PT, TICK_PT, SMALL_PT = 12.0, 10.5, 10.0, 9.0
 
-KIND_NOTES: Mapping[Kind, str] = MappingProxyType(
+KIND_NOTES: Mapping[str, str] = MappingProxyType(
     {
         "measured": "MEASURED: real ranks, real clock",
         "emulated": "EMULATED: real ranks, declared device speed",
         "projected": "PROJECTED: computed, nothing ran",
     }
-)
-
-STRATEGY_MARKERS: Mapping[str, str] = MappingProxyType(
-    {"single": "X", "data": "o", "pipeline": "s", "tensor": "^", "hybrid": "D"}
 )
 
 
@@ -46,7 +41,9 @@ class Theme:
         background, grid: of the paper.
         spans: colour of each kind of span.
         strategies: colour of each strategy.
+        variants: colours of further lines, such as variants of a strategy.
         losses: colour of each part of an attribution.
+        memory: colour of each part of a rank's memory.
         classes: colours of the classes of a dataset, in their order.
     """
 
@@ -56,7 +53,9 @@ class Theme:
     grid: str
     spans: Mapping[str, str]
     strategies: Mapping[str, str]
+    variants: tuple[str, ...]
     losses: Mapping[str, str]
+    memory: Mapping[str, str]
     classes: tuple[str, ...]
 
 
@@ -84,10 +83,15 @@ def _losses(other: str) -> Mapping[str, str]:
             "bubble": ORANGE,
             "imbalance": PURPLE,
             "data_wait": YELLOW,
+            "startup": GREEN,
             "other": other,
         }
     )
 
+
+_MEMORY: Mapping[str, str] = MappingProxyType(
+    {"parameters": BLUE, "gradients": SKY, "optimizer": GREEN, "activations": ORANGE}
+)
 
 LIGHT = Theme(
     foreground="#1F1F1F",
@@ -104,7 +108,9 @@ LIGHT = Theme(
             "hybrid": PURPLE,
         }
     ),
+    variants=(ORANGE, SKY, "#4D4D4D", "#8A6D00"),
     losses=_losses(other="#BDBDBD"),
+    memory=_MEMORY,
     classes=(ORANGE, GREEN, BLUE, PURPLE),
 )
 
@@ -117,7 +123,9 @@ DARK = Theme(
     strategies=MappingProxyType(
         {"single": GREY, "data": SKY, "pipeline": ORANGE, "tensor": GREEN, "hybrid": PURPLE}
     ),
+    variants=(VERMILLION, "#5C8DFF", "#F2F2F2", YELLOW),
     losses=_losses(other="#6B6B6B"),
+    memory=_MEMORY,
     classes=(ORANGE, GREEN, SKY, PURPLE),
 )
 
@@ -158,12 +166,14 @@ def label_axes(axes: Axes, theme: Theme, *, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, color=theme.foreground, fontsize=LABEL_PT)
 
 
-def add_title(axes: Axes, theme: Theme, title: str, kind: Kind, *, pad: float = 8.0) -> None:
+def add_title(axes: Axes, theme: Theme, title: str, note: str, *, pad: float = 8.0) -> None:
     """The title on the left; on the right whether this was measured, emulated or projected."""
     axes.set_title(
         title, loc="left", pad=pad, fontsize=TITLE_PT, fontweight="bold", color=theme.foreground
     )
-    axes.set_title(KIND_NOTES[kind], loc="right", pad=pad, fontsize=TICK_PT, color=theme.muted)
+    shown = axes.set_title(note, loc="right", pad=pad, fontsize=TICK_PT, color=theme.muted)
+    box = axes.get_position()
+    shown.set_x((1 - EDGE_IN / WIDTH_IN - box.x0) / box.width)  # at the edge of the figure
 
 
 def nice_ceiling(value: float) -> float:

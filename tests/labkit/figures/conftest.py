@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from labkit.plan import Plan, plan_for
+from labkit.plan import Plan
+from labkit.plan_for import plan_for
 from labkit.runs.curve import Curve, CurvePoint
 from labkit.runs.record import RunRecord, Span, Step
 
@@ -15,12 +17,11 @@ STEP_S = 0.1
 
 
 def make_record(
-    plan: Plan, num_steps: int, *, planned: int = 20, status: Any = "done"
+    plan: Plan, num_steps: int, *, planned: int = 20, status: Any = "done", **fields: Any
 ) -> RunRecord:
     """A run whose ranks do the same in every step of 100 ms; the loss of step n is 2 / n."""
     record = RunRecord(
-        run="made",
-        workload={"name": "text"},
+        **{"run": "made", "workload": {"name": "text"}, **fields},
         plan=plan.to_dict(),
         strategy=plan.strategy,
         world_size=plan.world_size,
@@ -36,12 +37,14 @@ def make_record(
 
 def _spans(plan: Plan, rank: int, step: int) -> list[Span]:
     start_s, stage = step * STEP_S, rank // plan.tp % plan.pp
-    piece_s = 0.08 / (2 * plan.num_microbatches)
+    count = plan.num_microbatches * plan.num_virtual_stages
+    piece_s = 0.08 / (2 * count)
     spans = [Span(rank, stage, "data", "data", start_s, 0.005, -1, 0, step)]
-    for at in range(2 * plan.num_microbatches):
-        kind, microbatch = ("forward", "backward")[at % 2], at // 2
-        begin_s = start_s + 0.005 + at * piece_s
-        spans.append(Span(rank, stage, kind, kind, begin_s, piece_s, microbatch, 0, step))
+    for at in range(2 * count):
+        kind, piece = ("forward", "backward")[at % 2], at // 2
+        chunk, microbatch = divmod(piece, plan.num_microbatches)
+        begin_s, of_stage = start_s + 0.005 + at * piece_s, stage + chunk * plan.pp
+        spans.append(Span(rank, of_stage, kind, kind, begin_s, piece_s, microbatch, 0, step))
     if plan.dp > 1:
         spans.append(Span(rank, stage, "comm_dp", "bucket", start_s + 0.05, 0.03, -1, 4096, step))
     spans.append(Span(rank, stage, "optimizer", "sgd", start_s + 0.09, 0.01, -1, 0, step))
@@ -58,6 +61,24 @@ def make_record_fixture() -> Callable[..., RunRecord]:
 def record() -> RunRecord:
     """A finished run of 10 steps on two replicas."""
     return make_record(Plan(dp=2), 10)
+
+
+@pytest.fixture
+def emulated() -> dict[str, Any]:
+    """Fields of a run on the declared device ``demo`` that was 8 % late."""
+    emulation = {"device": "demo", "time_scale": 35.0, "lateness": 0.08, "trustworthy": False}
+    return {"kind": "emulated", "emulation": emulation}
+
+
+@pytest.fixture
+def emulated_curve(curve: Curve) -> Curve:
+    """The points of ``curve`` on the declared device ``demo``; the last one was 9 % late."""
+    lateness = [0.01] * (len(curve.points) - 1) + [0.09]
+    points = [
+        replace(point, kind="emulated", ideal_speedup=1.1 * point.speedup, lateness=late)
+        for point, late in zip(curve.points, lateness, strict=True)
+    ]
+    return replace(curve, kind="emulated", device="demo", time_scale=35.0, points=points)
 
 
 @pytest.fixture

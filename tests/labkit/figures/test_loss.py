@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,13 @@ def test_odd_losses_are_drawn_without_a_warning(record: RunRecord, losses: list[
     figure = loss_figure(record, DARK)
     figure.savefig("/dev/null", format="png")
     assert np.isfinite(figure.axes[0].get_ylim()).all()
+
+
+def test_emulated_run_carries_its_remark(record: RunRecord, emulated: dict[str, Any]) -> None:
+    record.kind, record.emulation = emulated["kind"], emulated["emulation"]
+    figure = loss_figure(record)
+    assert figure.axes[0].get_title("right").startswith("EMULATED on demo")
+    assert [text.get_text() for text in figure.texts][1] == "UNTRUSTWORTHY: 8% late"
 
 
 def test_single_device_is_called_one_rank(record: RunRecord) -> None:
