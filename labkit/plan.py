@@ -124,6 +124,12 @@ class Plan:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         if self.cuts is not None:
+            whole = isinstance(self.cuts, tuple | list) and all(type(c) is int for c in self.cuts)
+            if not whole:
+                raise PlanError(
+                    f"cuts={self.cuts!r} are no layers; give the index of the first layer of every "
+                    "stage but the first, such as (2, 4)"
+                )
             object.__setattr__(self, "cuts", tuple(self.cuts))
 
     # -- what follows from it ------------------------------------------------------------------

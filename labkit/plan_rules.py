@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def _bad_counts(plan: Plan) -> Iterator[str]:
             yield f"{name}={value!r} is not a count; choose a whole number >= 1"
     if not isinstance(plan.max_staleness, int) or plan.max_staleness < 0:
         yield f"max_staleness={plan.max_staleness!r}; choose a whole number >= 0"
-    if plan.bucket_mb is not None and not plan.bucket_mb > 0:
-        yield f"bucket_mb={plan.bucket_mb!r} holds no gradient; choose a size above 0"
+    size = plan.bucket_mb
+    if size is not None and not (isinstance(size, int | float) and 0 < size < inf):
+        yield f"bucket_mb={size!r} holds no gradient, or more than any; choose a size above 0"
 
 
 def _bad_pipeline(plan: Plan) -> Iterator[str]:

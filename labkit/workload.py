@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -71,11 +72,15 @@ class Workload:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("global_batch", "seed", "warmup_steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value >= 2**63:
+                raise WorkloadError(f"{name}={value!r}; choose a whole number below 2**63")
         if self.global_batch < 1:
             raise WorkloadError(f"global_batch={self.global_batch}; choose at least 1 sample")
         if self.seed < 0:
             raise WorkloadError(f"seed={self.seed}; choose a whole number of at least 0")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < inf:
             raise WorkloadError(f"learning_rate={self.learning_rate}; choose a value above 0")
         if not 0 <= self.momentum < 1:
             raise WorkloadError(f"momentum={self.momentum}; choose a value from 0 to below 1")

@@ -151,4 +151,4 @@ def emulated_plan(plan: Plan, profile: ModelProfile) -> Plan:
     if plan.dp == 1 or plan.bucket_mb is not None:
         return plan
     num_bytes = sum(layer.num_parameter_bytes for layer in profile.layers)
-    return replace(plan, bucket_mb=num_bytes / NUM_BUCKETS / 2**20)
+    return replace(plan, bucket_mb=float(f"{num_bytes / NUM_BUCKETS / 2**20:.2g}"))

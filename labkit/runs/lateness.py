@@ -32,25 +32,26 @@ def describe_emulation(job: TrainJob) -> dict[str, Any]:
 def lateness_of(results: Sequence[RankResult], warmup_steps: int) -> float:
     """The fraction by which the ranks were late after the warm-up, on the worst of them.
 
-    Every rank knows when each of its steps should have ended. From the declared end of the
-    warm-up to the last end on the wall, relative to the declared time of the same steps.
+    Every rank knows when each of its steps should have ended. What counts is how late it was at
+    the end, or when the warm-up ended (steps that catch up would look too fast), relative to the
+    declared time between the two.
 
     Args:
-        results: of all ranks; empty steps count as not late.
+        results: of all ranks; one without a step counts as not late.
         warmup_steps: steps that are left out.
     """
     worst = 0.0
     for result in results:
         if not result.step_ends_s:
             continue
-        since_s = (
-            result.nominal_ends_s[warmup_steps - 1]
-            if 0 < warmup_steps < len(result.nominal_ends_s)
-            else result.loop_start_s
-        )
+        since_s, late_s = result.loop_start_s, 0.0
+        if 0 < warmup_steps < len(result.nominal_ends_s):
+            since_s = result.nominal_ends_s[warmup_steps - 1]
+            late_s = result.step_ends_s[warmup_steps - 1] - since_s
+        late_s = max(late_s, result.step_ends_s[-1] - result.nominal_ends_s[-1])
         declared_s = result.nominal_ends_s[-1] - since_s
         if declared_s > 0:
-            worst = max(worst, (result.step_ends_s[-1] - since_s) / declared_s - 1)
+            worst = max(worst, late_s / declared_s)
     return worst
 
 
@@ -63,12 +64,13 @@ def judge_lateness(results: Sequence[RankResult], record: RunRecord) -> dict[str
     declared_s = (ends_s[-1] - since_s) / num_steps if num_steps > 0 else None
     trustworthy = late <= MOST_LATE
     scale = record.emulation["time_scale"]
+    enough = max(2, 1.5 * (1 + late)) * scale
     advice = (
         ""
         if trustworthy
         else f"the ranks were {late:.0%} late, since {record.world_size} of them share "
         f"{record.host['num_cores']} cores; choose a time scale above {scale:.3g} (such as "
-        f"{2 * scale:.3g}), fewer devices, fewer microbatches or a smaller workload"
+        f"{enough:.3g}), fewer devices, fewer microbatches or a smaller workload"
     )
     return {
         "lateness": late,

@@ -50,6 +50,10 @@ def test_a_plan_cannot_be_changed() -> None:
         ({"sync": "gossip"}, "sync='gossip' is not available; choose all_reduce"),
         ({"shard": "all"}, "shard='all' is not available; choose none"),
         ({"microbatches": 0}, "microbatches=0 is not a count"),
+        ({"bucket_mb": float("inf")}, "bucket_mb=inf holds no gradient, or more than any"),
+        ({"bucket_mb": "big"}, "bucket_mb='big' holds no gradient"),
+        ({"pp": 2, "cuts": 3}, "cuts=3 are no layers; give the index of the first layer"),
+        ({"pp": 2, "cuts": (2.5,)}, r"cuts=\(2.5,\) are no layers"),
         ({"pp": 4, "microbatches": 2}, r"microbatches=2 < pp\(4\); use 4 or more, or .* gpipe"),
     ],
 )

@@ -33,6 +33,9 @@ def test_settings_out_of_range_are_refused() -> None:
         ("clip_norm", 0.0, "clip_norm=0.0; choose a value above 0, or none"),
         ("precision", "int4", "precision='int4'; choose float32 or float64 or bfloat16"),
         ("seed", -3, "seed=-3; choose a whole number of at least 0"),
+        ("seed", 2**64, "choose a whole number below 2"),
+        ("global_batch", 12.5, "global_batch=12.5; choose a whole number"),
+        ("learning_rate", float("inf"), "learning_rate=inf; choose a value above 0"),
     ):
         with pytest.raises(WorkloadError, match=message):
             find_workload("fruit").with_settings(**{setting: value})

@@ -26,7 +26,7 @@ class Shapes:
 def trace_shapes(model: nn.Module, example: Tensor) -> Shapes:
     """Run a copy of the model on two samples and on three: what differs grows with the samples.
 
-    Running it on ``meta`` instead, without data, would take ten times as long: there, a layer such
+    Running it on ``meta`` instead, without data, would take several times as long: there, a layer such
     as ``LayerNorm`` is taken apart in Python.
 
     Args:
@@ -35,8 +35,21 @@ def trace_shapes(model: nn.Module, example: Tensor) -> Shapes:
     Returns:
         Shapes; a tensor requires a gradient where the activation would.
     """
+    ghost = copy.deepcopy(model).cpu()
+    regions: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, module in ghost.named_modules():
+        if hasattr(type(module), "tensor_split"):
+            module.register_forward_hook(
+                lambda _, args, output, name=name: regions.update({name: (args[0], output)})
+            )
+    runs: list[Shapes] = []
     with torch.random.fork_rng(devices=[]):  # dropout must not change what comes after
-        two, three = (_run_copy(model, example, size) for size in (2, 3))
+        for size in (2, 3):
+            inputs = [torch.zeros((size, *example.shape[1:]), dtype=example.dtype)]
+            for layer in ghost if isinstance(ghost, nn.Sequential) else [ghost]:
+                inputs.append(layer(inputs[-1]))
+            runs.append(Shapes(tuple(inputs), dict(regions)))
+    two, three = runs
     size = example.shape[0]
     return Shapes(
         tuple(_grown(*pair, size) for pair in zip(two.inputs, three.inputs, strict=True)),
@@ -45,21 +58,6 @@ def trace_shapes(model: nn.Module, example: Tensor) -> Shapes:
             for name, (x, y) in two.regions.items()
         },
     )
-
-
-def _run_copy(model: nn.Module, example: Tensor, size: int) -> Shapes:
-    """Activations of a few samples of zeros, layer by layer, on the CPU."""
-    ghost = copy.deepcopy(model).cpu()
-    regions: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, module in ghost.named_modules():
-        if hasattr(type(module), "tensor_split"):
-            module.register_forward_hook(
-                lambda _, args, output, name=name: regions.update({name: (args[0], output)})
-            )
-    inputs = [torch.zeros((size, *example.shape[1:]), dtype=example.dtype)]
-    for layer in ghost if isinstance(ghost, nn.Sequential) else [ghost]:
-        inputs.append(layer(inputs[-1]))
-    return Shapes(tuple(inputs), regions)
 
 
 def _grown(of_two: Tensor, of_three: Tensor, size: int) -> Tensor:
