@@ -19,7 +19,7 @@ SETTINGS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "data": (*_OF_DATA, *_OF_ALL),
         "pipeline": (*_OF_PIPELINE, *_OF_ALL),
         "tensor": (*_OF_TENSOR, *_OF_ALL),
-        "hybrid": (*_OF_PIPELINE, "bucket_mb", *_OF_ALL),
+        "hybrid": (*_OF_PIPELINE, *_OF_ALL),
     }
 )
 

@@ -94,6 +94,15 @@ def _bad_data(plan: Plan) -> Iterator[str]:
         )
     if len(chosen) > 1:
         yield f"{' and '.join(chosen)} exclude each other; choose {_plain(chosen[-1])}"
+    if plan.bucket_mb is not None and not (
+        alone and plan.sync == "all_reduce" and plan.shard in ("none", "optimizer")
+        and plan.split == "samples"
+    ):  # fmt: skip
+        yield (
+            f"bucket_mb={plan.bucket_mb:g} is for gradients that are all_reduced during the "
+            f"backward, but pp={plan.pp} tp={plan.tp} sync={plan.sync} shard={plan.shard} "
+            f"split={plan.split}; leave bucket_mb out"
+        )
     if plan.split == "features" and plan.num_microbatches > 1:
         yield (
             f"split=features exchanges one sum a step, but microbatches={plan.microbatches}; "

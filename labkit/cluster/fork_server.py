@@ -44,7 +44,6 @@ PRELOAD = (
     "torch._dynamo",
     "torch.distributed",
     "torch.distributed.device_mesh",
-    "torch.distributed.pipelining",
     "torch.distributed.tensor.parallel",
     "torch.nn.parallel",
     "labkit.cluster.rank_process",

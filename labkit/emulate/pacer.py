@@ -192,17 +192,16 @@ class Pacer(RealTime):
         return sum(self._layer_s(kind, layer, num_samples) for layer in layers)
 
     def _layer_s(self, kind: str, layer: int, num_samples: int) -> float:
+        what = (self.layers[layer], num_samples, self.device, self.plan.tp)
+        if kind == "F":
+            return compute.forward_s(*what)
         seconds = 0.0
-        if kind == "F" or (kind == "B" and self.plan.checkpoint_activations):
-            seconds += compute.forward_s(self.layers[layer], num_samples, self.device, self.plan.tp)
+        if kind == "B" and self.plan.checkpoint_activations:
+            seconds += compute.recompute_s(*what)
         if kind in ("B", "I"):
-            seconds += compute.input_grad_s(
-                self.layers[layer], num_samples, self.device, self.plan.tp
-            )
+            seconds += compute.input_grad_s(*what)
         if kind in ("B", "W"):
-            seconds += compute.weight_grad_s(
-                self.layers[layer], num_samples, self.device, self.plan.tp
-            )
+            seconds += compute.weight_grad_s(*what)
         return seconds
 
     def optimizer_s(self, num_bytes: int) -> float:

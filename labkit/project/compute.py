@@ -39,11 +39,11 @@ def forward_s(layer: LayerProfile, num_samples: int, device: Device, tp: int = 1
 
 
 def input_grad_s(layer: LayerProfile, num_samples: int, device: Device, tp: int = 1) -> float:
-    """Seconds of the gradient of a layer's input: as much arithmetic as the forward.
+    """Seconds of the gradient of a layer's input: as the forward; 0.0 if none reaches it.
 
     See ``forward_s`` for the arguments.
     """
-    return forward_s(layer, num_samples, device, tp)
+    return forward_s(layer, num_samples, device, tp) if layer.has_backward else 0.0
 
 
 def weight_grad_s(layer: LayerProfile, num_samples: int, device: Device, tp: int = 1) -> float:
@@ -62,6 +62,14 @@ def backward_s(layer: LayerProfile, num_samples: int, device: Device, tp: int = 
     return input_grad_s(layer, num_samples, device, tp) + weight_grad_s(
         layer, num_samples, device, tp
     )
+
+
+def recompute_s(layer: LayerProfile, num_samples: int, device: Device, tp: int = 1) -> float:
+    """Seconds of the forward that a layer without kept activations repeats in its backward.
+
+    See ``forward_s`` for the arguments.
+    """
+    return forward_s(layer, num_samples, device, tp) if layer.has_backward else 0.0
 
 
 def optimizer_s(num_bytes: float, device: Device) -> float:

@@ -12,6 +12,7 @@ from labkit.project.compute import (
     forward_s,
     layers_of_rank,
     optimizer_s,
+    recompute_s,
     updated_bytes,
 )
 from labkit.project.profile import ModelProfile
@@ -96,7 +97,7 @@ class DataStep:
             if plan.shard == "parameters":
                 self._gather(layer.num_parameter_bytes)
             if plan.checkpoint_activations:
-                self._compute(forward_s(layer, self.num_samples, self.device))
+                self._compute(recompute_s(layer, self.num_samples, self.device))
             self._compute(backward_s(layer, self.num_samples, self.device))
             if plan.shard in ("gradients", "parameters") and layer.parameter_bytes:
                 num_bytes = layer.num_parameter_bytes

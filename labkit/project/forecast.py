@@ -148,7 +148,9 @@ def emulated_plan(plan: Plan, profile: ModelProfile) -> Plan:
         PlanError: the plan cannot be emulated.
     """
     check_emulated(plan)
-    if plan.dp == 1 or plan.bucket_mb is not None:
+    has_buckets = plan.strategy == "data" and plan.sync == "all_reduce"
+    has_buckets = has_buckets and plan.split == "samples" and plan.shard in ("none", "optimizer")
+    if not has_buckets or plan.bucket_mb is not None:
         return plan
     num_bytes = sum(layer.num_parameter_bytes for layer in profile.layers)
     return replace(plan, bucket_mb=float(f"{num_bytes / NUM_BUCKETS / 2**20:.2g}"))

@@ -22,6 +22,8 @@ class LayerProfile:
         split_saved_bytes: the part of those inside tensor regions, which ``tp`` divides.
         region_input_bytes: of each tensor region's input; 0 where no gradient flows back.
         region_output_bytes: of each tensor region's output.
+        has_backward: whether a gradient reaches the layer; not where nothing up to it has
+            parameters.
         measured_s: seconds of forward and backward as measured on this machine; 0.0 if unknown.
     """
 
@@ -36,6 +38,7 @@ class LayerProfile:
     region_input_bytes: tuple[int, ...] = ()
     region_output_bytes: tuple[int, ...] = ()
     measured_s: float = 0.0
+    has_backward: bool = True
 
     @property
     def num_parameter_bytes(self) -> int:

@@ -65,7 +65,7 @@ class StageWork:
 
     def _backward(self, kind: str, layer: LayerProfile) -> Iterator[Piece]:
         plan, device, num_samples = self.plan, self.device, self.num_samples
-        if kind == "B" and plan.checkpoint_activations:
+        if kind == "B" and plan.checkpoint_activations and layer.has_backward:
             # Nothing behind the last region is kept, so its sum need not be made again.
             yield from self._forward(layer, max(0, len(_regions(layer)) - 1))
         seconds = 0.0

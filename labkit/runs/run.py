@@ -193,8 +193,9 @@ class Run:
             if gang.progress.started_s is not None:
                 record.startup_s["ranks"] = gang.progress.started_s - gang.placed_s
             if error is None:
-                self._complete(gang.results())
-                record.status = "stopped" if gang.progress.stopping else "done"
+                results = gang.results()
+                self._complete(results)
+                record.status = "stopped" if any(r.stopped for r in results) else "done"
             else:
                 from labkit.errors import RunStopped
 

@@ -51,7 +51,14 @@ def profile_model(workload: Workload, dataset_folder: str, device: str) -> Model
     own = own_parameters(layers)
     return ModelProfile(
         layers=tuple(
-            _profile(str(i), own[i], few[i], many[i], seconds[i] / num_timed)
+            _profile(
+                str(i),
+                own[i],
+                few[i],
+                many[i],
+                seconds[i] / num_timed,
+                has_backward=any(one.sizes for one in own[: i + 1]),
+            )
             for i in range(len(layers))
         ),
         input_bytes=num_bytes(inputs[0]),
@@ -236,7 +243,13 @@ def _wait_for(tensor: Tensor) -> None:
 
 
 def _profile(
-    name: str, own: OwnParameters, few: LayerCounts, many: LayerCounts, measured_s: float
+    name: str,
+    own: OwnParameters,
+    few: LayerCounts,
+    many: LayerCounts,
+    measured_s: float,
+    *,
+    has_backward: bool,
 ) -> LayerProfile:
     """Per sample, from the counts of two batches."""
     extra = COUNTED_SAMPLES[1] - COUNTED_SAMPLES[0]
@@ -257,6 +270,7 @@ def _profile(
         region_input_bytes=_each_of(few.region_input_bytes, many.region_input_bytes, extra),
         region_output_bytes=_each_of(few.region_output_bytes, many.region_output_bytes, extra),
         measured_s=measured_s,
+        has_backward=has_backward,
     )
 
 

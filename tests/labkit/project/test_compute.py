@@ -15,6 +15,7 @@ from labkit.project.compute import (
     layers_of_rank,
     optimizer_s,
     rank_parameter_bytes,
+    recompute_s,
     updated_bytes,
     weight_grad_s,
 )
@@ -89,3 +90,11 @@ def test_split_sequences_divide_all_but_the_embedding_and_the_inputs_of_regions(
 def test_other_plans_leave_the_layers_as_they_are(profile: ModelProfile) -> None:
     for plan in (Plan(), Plan(dp=4), Plan(tp=2), Plan(pp=2)):
         assert layers_of_rank(profile, plan) == profile.layers
+
+
+def test_a_layer_that_no_gradient_reaches_has_no_backward(
+    profile: ModelProfile, device: Device
+) -> None:
+    layer = replace(profile.layers[1], parameter_bytes=(), has_backward=False)
+    assert forward_s(layer, 8, device) > 0
+    assert backward_s(layer, 8, device) == recompute_s(layer, 8, device) == 0.0

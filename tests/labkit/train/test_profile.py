@@ -33,7 +33,7 @@ def profile(alone: RankContext, folder: str, workload: Workload) -> ModelProfile
 
 
 def without_time(layer: LayerProfile) -> dict[str, Any]:
-    names = set(LayerProfile.__dataclass_fields__) - {"measured_s"}
+    names = set(LayerProfile.__dataclass_fields__) - {"measured_s", "has_backward"}
     return {name: getattr(layer, name) for name in names}
 
 
@@ -74,6 +74,7 @@ def test_an_mlp_is_as_worked_out_by_hand(
         COLUMNS * WIDTH + WIDTH + 6 * (2 * WIDTH * WIDTH + 2 * WIDTH) + 2 * WIDTH + 2
     )
     assert all(layer.measured_s > 0 for layer in found.layers)
+    assert all(layer.has_backward for layer in found.layers)
 
 
 def test_a_transformer_block_is_as_worked_out_by_hand(
