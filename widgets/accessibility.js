@@ -45,6 +45,53 @@ function nameToggles(root) {
   root.querySelector(".lab-strategies")?.setAttribute("aria-label", "Strategies");
 }
 
+// ipywidgets cannot disable one option of several; its text or title says which cannot be chosen.
+const NOT_NOW = "(not\u00a0now)"; // ipywidgets writes no-break spaces into options
+
+function disableNotNow(root) {
+  for (const option of root.querySelectorAll(".widget-dropdown option, .widget-select-multiple option")) {
+    option.disabled = option.textContent.endsWith(NOT_NOW);
+  }
+  for (const button of root.querySelectorAll(".widget-toggle-button")) {
+    if (button.title.startsWith("Not now:")) button.disabled = true; // it is made anew when it can
+  }
+}
+
+// The headers of an accordion are plain text: make them buttons, for the keyboard too.
+function openByKey(event) {
+  if (event.key !== "Enter" && event.key !== " ") return;
+  event.preventDefault();
+  event.currentTarget.click();
+}
+
+function nameAccordions(root) {
+  for (const part of root.querySelectorAll(".jupyter-widget-Collapse")) {
+    const header = part.querySelector(".jupyter-widget-Collapse-header");
+    if (!header) continue;
+    header.setAttribute("role", "button");
+    header.setAttribute("aria-expanded", String(part.classList.contains("jupyter-widget-Collapse-open")));
+    if (header.tabIndex === 0) continue;
+    header.tabIndex = 0;
+    header.addEventListener("keydown", openByKey);
+  }
+}
+
+// Files lie beside the notebook; JupyterLab serves them under "files/".
+function linkFiles(root) {
+  const found = document.getElementById("jupyter-config-data");
+  const place = decodeURIComponent(location.pathname).match(/\/tree\/(.*)$/);
+  if (!found || !place) return;
+  const base = JSON.parse(found.textContent).baseUrl ?? "/";
+  const folder = place[1].split("/").slice(0, -1);
+  for (const link of root.querySelectorAll("a.lab-file:not([href])")) {
+    if (link.dataset.path.startsWith("/") || link.dataset.path.startsWith("..")) continue;
+    const path = [...folder, ...link.dataset.path.split("/")].map(encodeURIComponent).join("/");
+    link.href = `${base}files/${path}`;
+    link.target = "_blank";
+    link.rel = "noopener";
+  }
+}
+
 function namePictures(root, alts) {
   for (const [name, alt] of Object.entries(alts)) {
     const found = root.querySelector(`img.${name}, .${name} img`);
@@ -65,8 +112,13 @@ function tend(root, alts) {
   nameSliders(root);
   nameProgress(root);
   nameToggles(root);
+  nameAccordions(root);
+  disableNotNow(root);
+  linkFiles(root);
   namePictures(root, alts);
-  for (const icon of root.querySelectorAll("button i.fa")) icon.setAttribute("aria-hidden", "true");
+  for (const icon of root.querySelectorAll("button i.fa, [role=button] i.fa")) {
+    icon.setAttribute("aria-hidden", "true");
+  }
   const cards = root.querySelectorAll(".lab-card");
   for (const card of cards) {
     card.setAttribute("role", "region");
@@ -100,7 +152,7 @@ function followRoot(model, el) {
     childList: true,
     characterData: true,
     attributes: true,
-    attributeFilter: ["style", "class", "disabled"],
+    attributeFilter: ["style", "class", "disabled", "title"],
   };
   let frame = 0;
   let root = null;

@@ -12,7 +12,7 @@ from widgets.markup import hint, note, table
 from widgets.panel import Panel, action_button, int_slider
 from widgets.state import LabState
 
-MAX_WORKERS = 8
+MAX_WORKERS = 16
 END_S = 10.0
 
 
@@ -51,6 +51,7 @@ class ClusterPanel(Panel):
         A cluster that the lab was given stays open: the lab only lets go of it.
         """
         others = [job for job in self.state.jobs if job is not self.job]
+        others += self.state.background
         for job in others:
             job.stop()
         for job in others:

@@ -86,10 +86,16 @@ class Job:
         state: where it is.
         error: what went wrong, in one line; empty unless failed.
         stop_event: set when a stop was asked for.
+        quiet: whether only its failures are news.
+        num_starts: how often it was started.
     """
 
-    def __init__(self, name: str, log: Log, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, log: Log, on_change: Callable[[], None], *, quiet: bool = False
+    ) -> None:
         self.name = name
+        self.quiet = quiet
+        self.num_starts = 0
         self.state: State = "idle"
         self.error = ""
         self.stop_event = threading.Event()
@@ -114,6 +120,7 @@ class Job:
             if self.active:
                 return False
             self.state = "running"
+            self.num_starts += 1
             self.name = name or self.name
             self.error = ""
             self.stop_event.clear()
@@ -156,7 +163,7 @@ class Job:
         finally:
             with self._lock:
                 self.state = end
-            if end != "failed":
+            if end != "failed" and not self.quiet:
                 self._log(f"{self.name}: {end}")
             self._on_change()
 

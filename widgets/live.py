@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -23,10 +24,12 @@ class LiveImage:
         widget: what is displayed.
         alt: the picture in one sentence.
         css_class: by which the browser finds the image to give it its alternative text.
+        kept: whether a saved notebook holds it.
     """
 
-    def __init__(self, css_class: str) -> None:
+    def __init__(self, css_class: str, *, kept: bool = True) -> None:
         self.css_class = css_class
+        self.kept = kept
         self.alt = ""
         self.widget = ipw.Image(format="png", layout=ipw.Layout(width="100%", display="none"))
         self.widget.add_class("lab-picture")
@@ -60,10 +63,13 @@ class LiveImage:
 
     def show_rest(self, figure: Figure, alt: str, dpi: int = REST_DPI) -> None:
         """Show a whole figure once, in high resolution unless it is soon replaced."""
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=dpi)
         self._picture = self._canvas = self._background = None
-        self._put(file.getvalue(), alt)
+        self._put(_saved(figure, dpi), alt)
+
+    def show_all(self, figures: Sequence[Figure], alt: str, background: str) -> None:
+        """Show several figures once, one below the other."""
+        self._picture = self._canvas = self._background = None
+        self._put(stack([_saved(figure, REST_DPI) for figure in figures], background), alt)
 
     def clear(self) -> None:
         """Show nothing."""
@@ -76,6 +82,12 @@ class LiveImage:
         self.widget.value = png
         self.widget.layout.display = ""
         self.alt = alt
+
+
+def _saved(figure: Figure, dpi: int) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
 
 
 def _png_of(canvas: FigureCanvasAgg) -> bytes:

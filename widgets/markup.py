@@ -20,6 +20,42 @@ def note(text: str, label: str) -> str:
     )
 
 
+def reason_lines(lines: Sequence[str], group: str) -> str:
+    """Why controls of a group are off, one line a reason; nothing where none is."""
+    if not lines:
+        return ""
+    label = escape(f"{group}: not available now", quote=True)
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="lab-reasons" aria-label="{label}">{items}</ul>'
+
+
+def banner(text: str, level: str, more: str = "") -> str:
+    """What kind of run is shown; ``level`` is measured, emulated or untrustworthy."""
+    detail = f"<span>{escape(more)}</span>" if more else ""
+    return (
+        f'<div class="lab-banner {level}" role="note" aria-label="Kind of run">'
+        f"<b>{escape(text)}</b>{detail}</div>"
+    )
+
+
+def badge(text: str, level: str, more: str) -> str:
+    """A verdict; ``level`` is good, open or bad."""
+    mark = {"good": "\u2713", "open": "\u2248", "bad": "\u2717"}[level]
+    return (
+        f'<div class="lab-badge {level}" role="status" aria-label="Parity">'
+        f'<b><span aria-hidden="true">{mark}</span> {escape(text)}</b> {escape(more)}</div>'
+    )
+
+
+def file_links(what: str, paths: Iterable[str]) -> str:
+    """Paths of files that were written; the browser side makes links of them in JupyterLab."""
+    links = ", ".join(
+        f'<a class="lab-file" data-path="{escape(path, quote=True)}">{escape(path)}</a>'
+        for path in paths
+    )
+    return f'<p class="lab-files">{escape(what)} {links}</p>'
+
+
 def hint(text: str) -> str:
     """What to do next, where a picture will be."""
     return f'<div class="lab-hint">{escape(text)}</div>'
@@ -64,4 +100,13 @@ def size(num_bytes: float) -> str:
         if num_bytes < 1000 or unit == "GB":
             return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1000
+    raise AssertionError("unreachable")
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, in the unit that suits them: 1.25 s, 12.5 ms."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
+        if seconds * factor >= 1 or unit == "us":
+            value = seconds * factor
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
     raise AssertionError("unreachable")

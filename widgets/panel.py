@@ -15,6 +15,7 @@ from widgets.markup import alert
 from widgets.state import LabState
 
 CONTROLS_WIDTH = "330px"
+BACKGROUND_S = 60.0  # a layer profile takes half a second, its dataset some more
 DESCRIPTION = {"description_width": "92px"}
 FULL = ipw.Layout(width="100%")
 
@@ -56,9 +57,9 @@ class Panel(ABC):
         self.controls.children = (*controls, self.message)
         self.results.children = tuple(results)
 
-    def new_image(self, css_class: str) -> LiveImage:
-        """A place for a picture in this panel."""
-        image = LiveImage(css_class)
+    def new_image(self, css_class: str, *, kept: bool = True) -> LiveImage:
+        """A place for a picture in this panel; ``kept`` ones stay in a saved notebook."""
+        image = LiveImage(css_class, kept=kept)
         self.images.append(image)
         return image
 
@@ -86,8 +87,12 @@ class Panel(ABC):
             return
 
         def settled() -> None:
-            if not self.job.stop_event.wait(SETTLE_S):
-                work(self.pump.call(read))
+            if self.job.stop_event.wait(SETTLE_S):
+                return
+            settings = self.pump.call(read)
+            for quiet in self.state.background:  # none begins while this job is at work
+                quiet.wait(BACKGROUND_S)
+            work(settings)
 
         self.job.start(settled, name)
 

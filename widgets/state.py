@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from labkit.cluster.cluster import Cluster
 from labkit.figures.style import LIGHT, Theme
-from labkit.plan import Plan
 from labkit.runs.curve import Curve
+from labkit.runs.curve_store import CurveStore
+from labkit.runs.store import RunStore
 from labkit.workload import Workload
+from widgets.engine import Engine
 from widgets.jobs import Job, Log
-
-
-class Engine(Protocol):
-    """The part of ``labkit`` that the panels call; tests pass a fake one."""
-
-    def launch(self, num_workers: int) -> Cluster:
-        """Workers, started."""
-
-    def preprocess(
-        self,
-        sources: None,
-        *,
-        cluster: Cluster,
-        rows: int,
-        on_progress: Callable[..., None],
-        should_stop: Callable[[], bool],
-    ) -> Any:
-        """A dataset, from the raw sources."""
-
-    def train(
-        self,
-        workload: Workload,
-        plan: Plan,
-        cluster: Cluster,
-        *,
-        steps: int,
-        dataset: Any,
-        should_stop: Callable[[], bool],
-    ) -> Any:
-        """A live run."""
-
-    def sweep(
-        self,
-        workload: Workload,
-        *,
-        cluster: Cluster,
-        strategies: tuple[str, ...],
-        devices: tuple[int, ...],
-        steps: int,
-        repeats: int,
-        scaling: Any,
-        dataset: Any,
-        on_update: Callable[[Curve], None],
-        should_stop: Callable[[], bool],
-    ) -> Curve:
-        """A curve, measured."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,14 +22,18 @@ class LabState:
     Attributes:
         engine: ``labkit``, or a fake one.
         log: lines for people.
+        store: where every run that has ended is kept.
         cluster, dataset, run, curve: the newest of each, ``None`` before the first.
         planned_workers: what the Workers slider says, for plans made before the launch.
         theme: colours of the pictures, from the page's own theme.
         jobs: every panel's job.
+        background: jobs that begin by themselves and that no button waits for.
+        num_stored: goes up whenever something was kept or removed.
     """
 
     engine: Engine
     log: Log
+    store: RunStore
     cluster: Cluster | None = None
     dataset: Any = None
     run: Any = None
@@ -82,6 +41,8 @@ class LabState:
     planned_workers: int = 4
     theme: Theme = LIGHT
     jobs: list[Job] = field(default_factory=list)
+    background: list[Job] = field(default_factory=list)
+    num_stored: int = 0
 
     @property
     def num_devices(self) -> int:
@@ -92,6 +53,18 @@ class LabState:
     def active_job(self) -> Job | None:
         """The job at work, if any."""
         return next((job for job in self.jobs if job.active), None)
+
+    @property
+    def curves(self) -> CurveStore:
+        """The sweeps that are kept beside the runs."""
+        return CurveStore(self.store.folder)
+
+    def cores_beyond(self, num_devices: int) -> int | None:
+        """The processor cores, if so many ranks would share them; else ``None``."""
+        cluster = self.cluster
+        if cluster is None or cluster.kind != "cpu" or not cluster.num_cores:
+            return None
+        return cluster.num_cores if cluster.num_cores < num_devices else None
 
     def dataset_of(self, workload: Workload) -> Any:
         """What was preprocessed here if the workload trains on it, else ``None``."""

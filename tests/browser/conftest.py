@@ -1,4 +1,4 @@
-"""A throw-away JupyterLab on loopback, and a headless Chromium that may ask nobody else."""
+"""A throw-away JupyterLab on loopback, a headless Chromium that may ask nobody else, the lab."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from labkit.open_lab import server_options
 
@@ -35,6 +42,8 @@ CHROMIUM_OPTIONS = (
 LOOPBACK = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
 START_S = 60.0
 STEP_MS = 30_000
+LONG_MS = 60_000
+FRAMES_S = 15.0
 
 
 @dataclass(slots=True)
@@ -180,3 +189,81 @@ def shots() -> Iterator[Path]:
     yield folder
     if kept is None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class LabPage:
+    """The lab in a page, by the names that a screen reader hears."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.state = page.locator(".lab-root").get_by_role("status").first
+
+    def card(self, name: str) -> Locator:
+        """One of the four cards."""
+        return self.page.get_by_role("region", name=name, exact=True)
+
+    def press(self, card: str, button: str) -> None:
+        """Press a button of a card, once it can be pressed."""
+        self.card(card).get_by_role("button", name=button, exact=True).click()
+
+    def open(self, card: str, tab: str) -> None:
+        """Open a tab of a card."""
+        self.card(card).get_by_role("tab", name=tab, exact=True).click()
+
+    def unfold(self, group: str) -> None:
+        """Open a group of settings by key, as its header can be reached by Tab."""
+        header = self.card("Train").get_by_role("button", name=re.compile(f"^{group}"))
+        header.focus()
+        self.page.keyboard.press("Enter")
+        expect(header).to_have_attribute("aria-expanded", "true")
+
+    def slider(self, card: str, name: str) -> Locator:
+        """The handle of a slider."""
+        return self.card(card).get_by_role("slider", name=name, exact=True)
+
+    def slide(self, card: str, name: str, key: str) -> None:
+        """Move a slider by a key."""
+        self.slider(card, name).focus()
+        self.page.keyboard.press(key)
+
+    def wait_ready(self, timeout_ms: float = LONG_MS) -> None:
+        """Wait until no job is at work."""
+        expect(self.state).to_have_text("ready", timeout=timeout_ms)
+
+    def run_cell(self, number: int) -> Locator:
+        """Run a code cell by hand, as a person does."""
+        cell = self.page.locator(".jp-CodeCell").nth(number)
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+        return cell
+
+    def frames_of(self, picture: Locator, number: int) -> int:
+        """Different images that a picture shows, until there are ``number`` or time is over."""
+        seen: set[str | None] = set()
+        deadline = time.monotonic() + FRAMES_S
+        while len(seen) < number and time.monotonic() < deadline:
+            seen.add(picture.get_attribute("src"))
+            self.page.wait_for_timeout(60)
+        return len(seen)
+
+    def shoot(self, path: Path, card: str | None = None) -> None:
+        """A screenshot of the whole lab, taller than the window, or of one card."""
+        self.page.set_viewport_size({"width": 1400, "height": 4200})
+        shown = self.page.locator(".lab-root") if card is None else self.card(card)
+        shown.evaluate("root => root.scrollIntoView()")
+        box = shown.bounding_box()
+        assert box is not None
+        self.page.screenshot(path=path, clip=box)
+        self.page.set_viewport_size({"width": 1400, "height": 1000})
+
+
+@pytest.fixture
+def lab(page: Page, server: Server) -> LabPage:
+    """The first notebook, its first cell run."""
+    page.goto(f"{server.url}/doc/tree/00_the_lab.ipynb?reset&token={server.token}")
+    page.get_by_role("button", name="Python 3 (ipykernel) | Idle").wait_for(timeout=LONG_MS)
+    page.evaluate("() => jupyterapp.restored")
+    lab = LabPage(page)
+    lab.run_cell(0)
+    expect(lab.state).to_have_text("no workers yet", timeout=LONG_MS)
+    return lab

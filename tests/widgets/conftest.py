@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from labkit.errors import RunStopped
-from labkit.plan import Plan, plan_for
+from labkit.plan import Plan
+from labkit.plan_for import plan_for
+from labkit.project.profile import LayerProfile, ModelProfile
+from labkit.project.schedules import schedule_actions
 from labkit.runs.curve import Curve, CurvePoint
+from labkit.runs.parity import Parity
 from labkit.runs.record import RunRecord, Span, Step
 from labkit.workload import Workload
 from widgets import Lab
@@ -23,16 +28,25 @@ DEADLINE_S = 20.0
 class FakeRun:
     """A run that is as far as the test says."""
 
-    def __init__(self, workload: Workload, plan: Plan, steps: int) -> None:
+    def __init__(
+        self, name: str, workload: Workload, plan: Plan, steps: int, emulate: str | None
+    ) -> None:
+        self.job = SimpleNamespace(workload=workload, plan=plan)
         self._record = RunRecord(
-            run="fake",
+            run=name,
             workload=workload.to_dict(),
             plan=plan.to_dict(),
             strategy=plan.strategy,
             world_size=plan.world_size,
             planned_steps=steps,
             status="running",
+            kind="measured" if emulate is None else "emulated",
+            stages=[[stage] for stage in range(plan.num_stages)] if plan.pp > 1 else [],
         )
+        if emulate is not None:
+            self._record.emulation = {"device": emulate, "time_scale": 100.0, "lateness": None}
+            self._record.ideal = {"step_time_s": 0.1, "speedup": 3.5, "breakdown_s": {}}
+        self.plan = plan
         self.stopped = False
         self.error: Exception | None = None
         self._ended = threading.Event()
@@ -43,19 +57,26 @@ class FakeRun:
         for _ in range(num_steps):
             n = len(record.steps)
             record.steps.append(Step(n, 2 / (n + 1), 64, 0.1, (n + 1) / 10))
-            record.spans += [
-                Span(rank, 0, "forward", "forward", n / 10, 0.09, -1, 0, n)
-                for rank in range(record.world_size)
-            ]
+            record.spans += _pipeline_step(self.plan, n) if self.plan.pp > 1 else _step(record, n)
 
-    def finish(self) -> None:
-        """Let the run end."""
-        self._record.status = "stopped" if self.stopped else "done"
-        self._record.attribution_s = {"compute": 3.0, "imbalance": 1.0}
-        self._record.comm_bytes = {"measured": {"comm_dp": 2e6}, "formula": {"comm_dp": 2e6}}
-        self._record.startup_s = {"cluster": 0.01, "ranks": 0.05, "first_step": 0.2}
-        self._record.accuracy = {"samples": 10, "before": 0.1, "correct": 0.9}
-        self._record.memory_bytes_per_rank = [100_000_000] * self._record.world_size
+    def finish(self, **found: Any) -> None:
+        """Let the run end, with ``found`` in its record."""
+        record = self._record
+        record.status = "stopped" if self.stopped else "done"
+        record.attribution_s = {"compute": 3.0, "imbalance": 1.0}
+        record.comm_bytes = {"measured": {"comm_dp": 2_000_000}, "formula": {"comm_dp": 2_000_000}}
+        record.startup_s = {"cluster": 0.01, "ranks": 0.05, "first_step": 0.2}
+        record.accuracy = {"samples": 10, "before": 0.1, "correct": 0.9}
+        record.memory_bytes_per_rank = [100_000_000] * record.world_size
+        parts = {"parameters": 1000, "gradients": 1000, "optimizer": 1000, "activations": 5000}
+        record.memory_bytes = {
+            "measured": [9000] * record.world_size,
+            "formula": [parts] * record.world_size,
+        }
+        if record.emulation:
+            record.emulation |= {"lateness": 0.01, "trustworthy": True, "advice": ""}
+        for name, value in found.items():
+            setattr(record, name, value)
         self._ended.set()
 
     @property
@@ -76,6 +97,30 @@ class FakeRun:
         return self._record
 
 
+def _step(record: RunRecord, n: int) -> list[Span]:
+    return [
+        Span(rank, 0, "forward", "forward", n / 10, 0.09, -1, 0, n)
+        for rank in range(record.world_size)
+    ]
+
+
+def _pipeline_step(plan: Plan, n: int) -> list[Span]:
+    """Every action of the schedule in turn, 1 ms each: long bubbles, but a whole step."""
+    kinds = {"F": "forward", "B": "backward", "I": "backward", "W": "weight_grad"}
+    per_rank = schedule_actions(
+        plan.schedule, plan.pp, plan.num_microbatches, plan.num_virtual_stages
+    )
+    return [
+        Span(
+            replica * plan.pp + rank, a.stage, kinds[a.kind], kinds[a.kind],
+            n / 10 + (at + 2 * rank) / 1000, 0.001, a.microbatch, 0, n,
+        )
+        for replica in range(plan.dp)
+        for rank, actions in enumerate(per_rank)
+        for at, a in enumerate(actions)
+    ]  # fmt: skip
+
+
 @dataclass
 class FakeEngine:
     """Stands in for ``labkit``.
@@ -84,13 +129,17 @@ class FakeEngine:
         gate: launching, preprocessing and sweeping wait for it between two pieces of work.
         error: raised by the next call, once.
         calls: names of the functions that were called, with what they were given.
-        on_run: called with each run that was started.
+        data: names of the datasets that are prepared.
+        runs: that were started.
+        lateness: of the points of an emulated sweep.
     """
 
     gate: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    data: set[str] = field(default_factory=set)
     runs: list[FakeRun] = field(default_factory=list)
+    lateness: float = 0.01
     closed: list[int] = field(default_factory=list)
     started: threading.Event = field(default_factory=threading.Event)
 
@@ -126,36 +175,82 @@ class FakeEngine:
         while not self.gate.wait(0.01):
             if given["should_stop"]():
                 raise RunStopped("preprocessing was stopped in step integration")
-        return SimpleNamespace(name="fruit", to_json=lambda: {**report, "rows_out": 90})
+        return SimpleNamespace(
+            name="fruit", folder="shards", to_json=lambda: {**report, "rows_out": 90}
+        )
 
     def train(self, workload: Workload, plan: Plan, cluster: Any, **given: Any) -> FakeRun:
         self._called("train", workload=workload, plan=plan, **given)
-        run = FakeRun(workload, plan, given["steps"])
+        name = f"fake-{len(self.runs)}"
+        run = FakeRun(name, workload, plan, given["steps"], given["emulate"])
         self.runs.append(run)
         return run
 
+    def has_data(self, workload: Workload, cluster: Any) -> bool:
+        return workload.dataset in self.data
+
+    def profile(self, workload: Workload, dataset: Any, cluster: Any, **given: Any) -> ModelProfile:
+        self._called("profile", workload=workload, dataset=dataset)
+        assert self.gate.wait(DEADLINE_S)
+        return fake_profile(workload)
+
+    def check_parity(self, run: FakeRun, cluster: Any, **given: Any) -> Parity:
+        self._called("check_parity", run=run, **given)
+        return Parity(
+            run="fake", single="single", steps=20, loss=3e-7, weights=1e-6, gradients=2e-6,
+            limit=1e-5, why="equal in mathematics",
+        )  # fmt: skip
+
     def sweep(self, workload: Workload, **given: Any) -> Curve:
         self._called("sweep", workload=workload, **given)
+        emulate = given["emulate"]
         curve = Curve(
             workload=workload.name,
-            kind="measured",
+            kind="measured" if emulate is None else "emulated",
+            device=emulate or "",
+            time_scale=None if emulate is None else 100.0,
             scaling=given["scaling"],
             num_cores=2,
             repeats=given["repeats"],
             planned_points=len(given["strategies"]) * len(given["devices"]),
         )
+        late = None if emulate is None else self.lateness
         for strategy in given["strategies"]:
             for devices in given["devices"]:
-                curve.put(fake_point(strategy, devices))
+                given["on_record"](self._swept(workload, strategy, devices, given))
+                curve.put(fake_point(strategy, devices, late))
                 given["on_update"](curve)
                 while not self.gate.wait(0.01):
                     if given["should_stop"]():
                         return curve
         return curve
 
+    def _swept(
+        self, workload: Workload, strategy: str, devices: int, given: dict[str, Any]
+    ) -> RunRecord:
+        plan, emulate = plan_for(strategy, devices), given["emulate"]
+        run = FakeRun(f"swept-{strategy}-{devices}", workload, plan, given["steps"], emulate)
+        run.advance(given["steps"])
+        run.finish()
+        return run.view()
 
-def fake_point(strategy: str, devices: int) -> CurvePoint:
+
+def fake_profile(workload: Workload) -> ModelProfile:
+    """Equal layers of 1 MFLOP a sample."""
+    layer = LayerProfile(
+        name="layer",
+        forward_flops=1e6,
+        parameter_bytes=(4000, 40),
+        output_bytes=400,
+        saved_bytes=400,
+        measured_s=1e-6,
+    )
+    return ModelProfile(layers=(layer,) * workload.num_layers, input_bytes=20)
+
+
+def fake_point(strategy: str, devices: int, lateness: float | None = None) -> CurvePoint:
     """A point on the ideal line."""
+    emulated = lateness is not None
     return CurvePoint(
         strategy=strategy,
         devices=devices,
@@ -164,8 +259,10 @@ def fake_point(strategy: str, devices: int) -> CurvePoint:
         speedup=float(devices),
         speedup_low=devices - 0.1,
         speedup_high=devices + 0.1,
-        kind="measured",
+        kind="emulated" if emulated else "measured",
         runs=("a",),
+        ideal_speedup=devices + 0.2 if emulated else None,
+        lateness=lateness,
     )
 
 
@@ -217,9 +314,10 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def lab(engine: FakeEngine) -> Iterator[Lab]:
+def lab(engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """A lab over the fake engine; no thread of it is left afterwards."""
-    lab = Lab(engine=engine)
+    monkeypatch.setattr("widgets.panel.SETTLE_S", 0.0)  # there is no browser to wait for
+    lab = Lab(engine=engine, runs=tmp_path / "runs")
     yield lab
     engine.gate.set()
     for run in engine.runs:

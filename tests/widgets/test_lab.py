@@ -51,7 +51,7 @@ def test_display_is_a_view_with_text_and_later_a_picture(
     assert "image/png" not in shown[0]
     lab.cluster_panel.launch_button.click()
     lab.wait_idle(DEADLINE_S)
-    lab.compare_panel.start_button.click()
+    lab.compare_panel.sweep.start_button.click()
     lab.wait_idle(DEADLINE_S)
     assert shown[-1][VIEW] == shown[0][VIEW]
     assert "Speedup of fruit, 12 of 12 points" in shown[-1]["text/plain"]
@@ -61,7 +61,7 @@ def test_display_is_a_view_with_text_and_later_a_picture(
 def test_saved_picture_is_sent_only_when_it_changed(
     launched: Lab, shown: list[dict[str, Any]]
 ) -> None:
-    launched.compare_panel.start_button.click()
+    launched.compare_panel.sweep.start_button.click()
     launched.wait_idle(DEADLINE_S)
     launched._ipython_display_()
     launched.wait_idle(DEADLINE_S)
@@ -71,32 +71,34 @@ def test_saved_picture_is_sent_only_when_it_changed(
 
 
 def test_every_picture_has_an_alternative_text(launched: Lab) -> None:
-    launched.compare_panel.start_button.click()
+    launched.compare_panel.sweep.start_button.click()
     launched.wait_idle(DEADLINE_S)
     alts = launched.accessibility.alts
     assert alts["lab-picture-speedup"].startswith("Speedup of fruit")
-    assert set(alts) == {
-        "lab-picture-data",
-        "lab-picture-loss",
-        "lab-picture-timeline",
-        "lab-picture-attribution",
-        "lab-picture-speedup",
-    }
+    shown = {name for panel in launched.panels for name in _shown(panel)}
+    assert shown == {"lab-picture-mesh", "lab-picture-speedup", "lab-picture-efficiency"}
+    assert all(alts[name] for name in shown)
+
+
+def _shown(panel: Any) -> list[str]:
+    return [image.css_class for image in panel.images if image.png]
 
 
 def test_dark_page_draws_dark_pictures(launched: Lab) -> None:
-    launched.compare_panel.start_button.click()
+    launched.compare_panel.sweep.start_button.click()
     launched.wait_idle(DEADLINE_S)
-    light = launched.compare_panel.picture.png
+    light = launched.compare_panel.sweep.picture.png
     launched.accessibility.dark = True
     launched.wait_idle(DEADLINE_S)
     assert launched.state.theme is DARK
-    assert launched.compare_panel.picture.png != light
+    assert launched.compare_panel.sweep.picture.png != light
 
 
 def test_existing_cluster_is_used_and_left_open(launched: Lab, engine: Any) -> None:
     cluster = launched.cluster
-    second = Lab(cluster, engine=engine)  # closes the first lab, as a cell run again would
+    second = Lab(
+        cluster, engine=engine, runs=launched.state.store.folder
+    )  # closes the first lab, as a cell run again would
     assert second.cluster is cluster
     assert second.cluster_panel.launch_button.disabled
     closed = list(engine.closed)
@@ -105,7 +107,7 @@ def test_existing_cluster_is_used_and_left_open(launched: Lab, engine: Any) -> N
 
 
 def test_new_lab_closes_the_one_before(launched: Lab, engine: Any) -> None:
-    second = Lab(engine=engine)
+    second = Lab(engine=engine, runs=launched.state.store.folder)
     assert engine.closed == [4]
     assert repr(launched) == "Distributed training lab: closed"
     second.close()

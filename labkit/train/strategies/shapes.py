@@ -26,8 +26,8 @@ class Shapes:
 def trace_shapes(model: nn.Module, example: Tensor) -> Shapes:
     """Run a copy of the model on two samples and on three: what differs grows with the samples.
 
-    Running it on ``meta`` instead, without data, would take several times as long: there, a layer such
-    as ``LayerNorm`` is taken apart in Python.
+    Running it on ``meta`` instead, without data, would take several times as long: there, a layer
+    such as ``LayerNorm`` is taken apart in Python.
 
     Args:
         model: whole and uncut.

@@ -1,0 +1,113 @@
+"""What the panels call: the functions that a cell calls too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import labkit
+from labkit.cluster.cluster import Cluster
+from labkit.plan import Plan
+from labkit.project.profile import ModelProfile
+from labkit.runs.curve import Curve
+from labkit.runs.parity import Parity, check_parity
+from labkit.runs.record import RunRecord
+from labkit.train.profile import profile_of
+from labkit.train.train import bundled_dataset
+from labkit.workload import Workload
+
+
+class Engine(Protocol):
+    """The part of ``labkit`` that the panels call; tests pass a fake one."""
+
+    def launch(self, num_workers: int) -> Cluster:
+        """Workers, started."""
+
+    def preprocess(
+        self,
+        sources: None,
+        *,
+        cluster: Cluster,
+        rows: int,
+        on_progress: Callable[..., None],
+        should_stop: Callable[[], bool],
+    ) -> Any:
+        """A dataset, from the raw sources."""
+
+    def train(
+        self,
+        workload: Workload,
+        plan: Plan,
+        cluster: Cluster,
+        *,
+        steps: int,
+        dataset: Any,
+        keep_weights: bool,
+        emulate: str | None,
+        time_scale: float | None,
+        should_stop: Callable[[], bool],
+    ) -> Any:
+        """A live run."""
+
+    def sweep(
+        self,
+        workload: Workload,
+        *,
+        cluster: Cluster,
+        strategies: tuple[str, ...],
+        devices: tuple[int, ...],
+        steps: int,
+        repeats: int,
+        scaling: Any,
+        emulate: str | None,
+        time_scale: float | None,
+        dataset: Any,
+        on_record: Callable[[RunRecord], None],
+        on_update: Callable[[Curve], None],
+        should_stop: Callable[[], bool],
+    ) -> Curve:
+        """A curve, measured or emulated."""
+
+    def has_data(self, workload: Workload, cluster: Cluster) -> bool:
+        """Whether the bundled dataset of a workload is prepared on a cluster."""
+
+    def profile(
+        self,
+        workload: Workload,
+        dataset: Any,
+        cluster: Cluster,
+        *,
+        should_stop: Callable[[], bool],
+    ) -> ModelProfile:
+        """What each layer costs; prepares the bundled dataset if ``dataset`` is ``None``."""
+
+    def check_parity(
+        self, run: Any, cluster: Cluster, *, dataset: Any, should_stop: Callable[[], bool]
+    ) -> Parity:
+        """A finished run beside the same training in one process."""
+
+
+class Labkit:
+    """The real engine."""
+
+    launch = staticmethod(labkit.launch)
+    preprocess = staticmethod(labkit.preprocess)
+    train = staticmethod(labkit.train)
+    sweep = staticmethod(labkit.sweep)
+    check_parity = staticmethod(check_parity)
+
+    def has_data(self, workload: Workload, cluster: Cluster) -> bool:
+        """Whether training would find the bundled dataset ready."""
+        return workload.dataset in cluster.datasets
+
+    def profile(
+        self,
+        workload: Workload,
+        dataset: Any,
+        cluster: Cluster,
+        *,
+        should_stop: Callable[[], bool],
+    ) -> ModelProfile:
+        """By one rank of the cluster, which keeps it."""
+        data = dataset or bundled_dataset(workload, cluster, should_stop)
+        return profile_of(workload, data, cluster)
