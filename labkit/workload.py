@@ -230,7 +230,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
             tensor_units=8,
             num_features=5,
             global_batch=1024,
-            learning_rate=0.02,
+            learning_rate=0.002,
         ),
         "branches": Workload(
             name="branches",

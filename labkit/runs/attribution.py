@@ -166,11 +166,13 @@ class _Arrivals:
     def neighbour_ready_s(self, result: RankResult, span: Span) -> float:
         """When the sender had computed what this span receives.
 
-        Of a pipeline, the microbatch's computing on the neighbouring stage; of other messages,
-        when both sender and receiver were there.
+        Of a pipeline, the microbatch's computing on the neighbouring stage; handing over waits for
+        nobody there. Of other messages, when both sender and receiver were there.
         """
         if span.microbatch < 0:
             return self.all_entered_s(result, span)
+        if span.name.startswith("send "):
+            return span.start_s
         is_activation = "activation" in span.name
         key = (
             "forward" if is_activation else "backward",

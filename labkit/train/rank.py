@@ -66,6 +66,7 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
     if plan.checkpoint_activations:
         forget_activations(model)
     part = find_strategy(plan)(model, given)
+    del model  # the parts of it that this rank does not hold
     batches.columns = part.columns
     try:
         loop = train_steps(ctx, job, part, batches, recorder, pace)

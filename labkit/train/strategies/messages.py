@@ -98,6 +98,7 @@ class Messages:
 
     def send(self, message: Message, tensor: Tensor) -> None:
         """Hand a message over; the tensor must not be written to any more."""
+        start_s = self.recorder.now()
         self._free(message)  # of the step before, where nothing answered it
         receiver = self._rank(message.stage)
         tensor = tensor.contiguous()
@@ -110,6 +111,13 @@ class Messages:
             for buffer, tag in zip(buffers, self._tags(message), strict=False)
         ]
         self.recorder.count_bytes("comm_pp", num_bytes(tensor))
+        self.recorder.add(
+            "comm_pp",
+            f"send {message.kind}",
+            start_s,
+            microbatch=message.microbatch,
+            stage=message.sender,
+        )
 
     def _free(self, message: Message) -> None:
         """Let go of a buffer that has arrived."""

@@ -118,6 +118,17 @@ def test_a_rank_with_several_stages_waits_for_the_one_that_it_needs() -> None:
     assert shares["exposed_communication"] == pytest.approx((1 + 1 + 1) / 2)
 
 
+def test_handing_over_waits_for_no_stage() -> None:
+    first = [
+        span("forward", 0, 1, microbatch=0),
+        span("comm_pp", 1, 2, microbatch=0, name="send activation"),
+    ]
+    second = [span("backward", 0, 9, rank=1, stage=1, microbatch=0)]
+    shares, _ = attribute([result(first), result(second, rank=1, stage=1)])
+    assert shares["bubble"] == 0.0
+    assert shares["exposed_communication"] == pytest.approx(1 / 2)
+
+
 def test_a_message_without_a_microbatch_is_a_bubble_until_both_ranks_are_there() -> None:
     first = [
         span("forward", 0, 3),
