@@ -184,9 +184,12 @@ class TrainPanel(Panel):
         self.plan_note.value = alert(problem) if settings is None else self._noted(settings)
         ready = self.state.active_job is None and self.state.cluster is not None
         self.start_button.disabled = not ready or bool(problem)
+        checking = self.job.active and self.job.name == "check"
         self.stop_button.disabled = self.job.state != "running"
-        missing = "" if self.state.cluster else "Launch workers first."
-        self.render_message(note(missing, "Training"))
+        said_now = "" if self.state.cluster else "Launch workers first."
+        if checking:
+            said_now = f"Repeating {len(self.state.run.view().steps)} steps in one process ..."
+        self.render_message(note(said_now, "Training"))
         if settings is not None:
             self.profiler.follow(settings.workload)
         self._render_forecast(settings)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import SettingError
+from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
 from labkit.train.train import train
 from labkit.workload import Workload
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
 
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
+    from labkit.runs.record import RunRecord
     from labkit.runs.run import Run
 
 # Greatest relative difference of a loss that rounding explains over 20 to 100 steps.
 ROUNDING = {"float32": 1e-5, "float64": 1e-10, "bfloat16": 2e-2}
 WAIT_S = 600.0
+POLL_S = 0.05
+STOP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +75,13 @@ def check_parity(
             compared too.
         cluster: one free worker is enough.
         dataset: that the run trained on; ``None`` takes the workload's bundled one.
-        should_stop: asked before the repetition starts.
+        should_stop: asked while it goes on; once true, that ends.
     Returns:
         The differences.
     Raises:
         SettingError: the run has no step to compare.
         RankFailed: the repetition failed.
+        RunStopped: ``should_stop`` said so.
     """
     record = run.wait()
     if not record.steps:
@@ -91,7 +97,7 @@ def check_parity(
         keep_weights=run.job.keep_weights,
         should_stop=should_stop,
     )
-    again = single.wait(WAIT_S)
+    again = _wait(single, should_stop)
     limit, why = expected_difference(plan, workload)
     kept = run.job.keep_weights
     return Parity(
@@ -106,6 +112,24 @@ def check_parity(
         limit=limit,
         why=why,
     )
+
+
+def _wait(single: Run, should_stop: Callable[[], bool] | None) -> RunRecord:
+    """The record of the repetition at its end."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return single.wait(POLL_S)
+        except TimeoutError:
+            stopped = should_stop is not None and should_stop()
+            if not stopped and time.monotonic() < deadline:
+                continue
+            single.stop()
+            with contextlib.suppress(RunStopped):
+                single.wait(STOP_S)
+            if stopped:
+                raise RunStopped("the check against one process was stopped") from None
+            raise
 
 
 def expected_difference(plan: Plan, workload: Workload) -> tuple[float | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -210,6 +211,27 @@ def test_check_against_one_process_shows_the_parity_badge(trained: Lab, engine: 
     assert engine.calls[-1][1]["run"] is trained.run
     assert 'class="lab-badge good"' in panel.badge.value
     assert "losses within 3e-07, weights 1e-06, gradients 2e-06" in panel.badge.value
+
+
+def test_check_says_what_it_does_meanwhile(
+    trained: Lab, engine: Any, monkeypatch: pytest.MonkeyPatch, wait_for: Any
+) -> None:
+    gate = threading.Event()
+    answer = engine.check_parity
+
+    def slow(*given: Any, **settings: Any) -> Any:
+        assert gate.wait(DEADLINE_S)
+        return answer(*given, **settings)
+
+    monkeypatch.setattr(engine, "check_parity", slow)
+    panel = trained.train_panel
+    panel.parity_button.click()
+    wait_for(lambda: "Repeating 20 steps in one process" in panel.message.value)
+    assert not panel.stop_button.disabled
+    gate.set()
+    trained.wait_idle(DEADLINE_S)
+    assert panel.message.value == ""
+    assert panel.badge.value
 
 
 def test_badge_goes_when_another_run_begins(trained: Lab, engine: Any, wait_for: Any) -> None:

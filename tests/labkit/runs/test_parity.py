@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import labkit
 from labkit.cluster.cluster import Cluster
-from labkit.errors import SettingError
+from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
 from labkit.runs.parity import check_parity, expected_difference, greatest_difference
 from labkit.workload import WORKLOADS
@@ -39,6 +40,14 @@ def test_a_run_whose_losses_differ_is_found_out(cluster4: Cluster) -> None:
     assert parity.holds is False
     assert parity.loss > 1e-3
     assert parity.weights is parity.gradients is None
+
+
+def test_a_check_can_be_stopped(cluster4: Cluster) -> None:
+    run = labkit.train(SMALL, Plan(), cluster4, steps=3_000, evaluate=False)
+    run.wait()
+    begun_s = time.monotonic()
+    with pytest.raises(RunStopped, match="the check against one process was stopped"):
+        check_parity(run, cluster4, should_stop=lambda: time.monotonic() > begun_s + 0.3)
 
 
 def test_an_approximate_plan_has_no_limit_but_a_reason() -> None:
