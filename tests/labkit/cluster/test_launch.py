@@ -190,8 +190,8 @@ if __name__ == "__main__":
     gang = cluster.start_ranks(hang, 2)
     with gang.changed:
         assert gang.changed.wait_for(lambda: gang.status == "running", 60)
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         print(gang.status, flush=True)
