@@ -37,7 +37,7 @@ def train_bare(
         if step == warmup:
             dist.barrier()
             started = time.perf_counter()
-        inputs, targets = batches.take(step, torch.device("cpu"))
+        inputs, targets, _ = batches.take(step, torch.device("cpu"))
         optimizer.zero_grad()
         logits = model(inputs)
         cross_entropy(logits.flatten(0, -2), targets.flatten()).backward()
