@@ -16,7 +16,6 @@ from labkit.project.stage_cuts import balance, stage_ranges
 from labkit.workload import Workload
 
 STEP_WALL_S = 2.0  # least time on the wall of a step of one emulated device
-LAYER_WALL_S = 0.15  # the same for each layer: deep models are cut finely, into many messages
 REAL_WORK_SHARE = 1 / 12  # of it that the real work of all ranks together may take
 NUM_BUCKETS = 8  # of the gradients of an emulated model: it stands for one of many buckets
 
@@ -128,7 +127,7 @@ def choose_time_scale(profile: ModelProfile, device: Device, workload: Workload)
     work of all ranks to fit into a fraction of it.
     """
     real_s = workload.global_batch * sum(layer.measured_s for layer in profile.layers)
-    wall_s = max(STEP_WALL_S, LAYER_WALL_S * len(profile.layers), real_s / REAL_WORK_SHARE)
+    wall_s = max(STEP_WALL_S, real_s / REAL_WORK_SHARE)
     return wall_s / single_step_s(profile, device, workload)
 
 
