@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from labkit.errors import WorkloadError
-from labkit.train.models.layers import FeedForward, Residual
+from labkit.train.models.fruit import perceptron
 
 WIDTH = 64
 NUM_BLOCKS = 30
@@ -24,10 +23,4 @@ def build(input_shape: Sequence[int], num_classes: int) -> nn.Sequential:
     Raises:
         WorkloadError: a sample is not one row of columns.
     """
-    if len(input_shape) != 1:
-        raise WorkloadError(
-            f"the deep model takes samples of shape (columns,), but the dataset's are "
-            f"{tuple(input_shape)}; train it on a dataset of rows"
-        )
-    blocks = [Residual(FeedForward(WIDTH, WIDTH)) for _ in range(NUM_BLOCKS)]
-    return nn.Sequential(nn.Linear(input_shape[0], WIDTH), *blocks, nn.Linear(WIDTH, num_classes))
+    return perceptron("deep", input_shape, num_classes, width=WIDTH, num_blocks=NUM_BLOCKS)

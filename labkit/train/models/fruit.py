@@ -24,10 +24,26 @@ def build(input_shape: Sequence[int], num_classes: int) -> nn.Sequential:
     Raises:
         WorkloadError: a sample is not one row of columns.
     """
+    return perceptron("fruit", input_shape, num_classes, width=WIDTH, num_blocks=NUM_BLOCKS)
+
+
+def perceptron(
+    name: str, input_shape: Sequence[int], num_classes: int, *, width: int, num_blocks: int
+) -> nn.Sequential:
+    """Columns to width, equal residual blocks, width to classes; see ``build``.
+
+    Args:
+        name: of the model, for the error.
+        input_shape, num_classes: as of ``build``.
+        width: of every block.
+        num_blocks: residual blocks between the first and the last layer.
+    Raises:
+        WorkloadError: a sample is not one row of columns.
+    """
     if len(input_shape) != 1:
         raise WorkloadError(
-            f"the fruit model takes samples of shape (columns,), but the dataset's are "
+            f"the {name} model takes samples of shape (columns,), but the dataset's are "
             f"{tuple(input_shape)}; train it on a dataset of rows"
         )
-    blocks = [Residual(FeedForward(WIDTH, WIDTH)) for _ in range(NUM_BLOCKS)]
-    return nn.Sequential(nn.Linear(input_shape[0], WIDTH), *blocks, nn.Linear(WIDTH, num_classes))
+    blocks = [Residual(FeedForward(width, width)) for _ in range(num_blocks)]
+    return nn.Sequential(nn.Linear(input_shape[0], width), *blocks, nn.Linear(width, num_classes))

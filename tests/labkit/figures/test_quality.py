@@ -51,7 +51,9 @@ def test_batch_that_never_reached_the_target_is_hollow() -> None:
 
 @pytest.mark.parametrize("points", [POINTS[:1], POINTS[3:]], ids=["one", "never"])
 def test_few_points_are_drawn(points: list[BatchPoint]) -> None:
-    quality_figure(points).draw_without_rendering()
+    figure = quality_figure(points)
+    figure.draw_without_rendering()
+    assert all(f"batch {p.global_batch:,}" in alt_of(figure) for p in points)
 
 
 def test_emulated_points_carry_the_remark(emulated: dict[str, Any]) -> None:
