@@ -1,21 +1,28 @@
-"""Running part functions over partitions: on the cluster's workers, or in this process.
+"""Running functions over parts: on the cluster's workers, or in this process.
 
-Both run the same functions on the same partitions in the same order, so both give the same bits.
+Both run the same functions on the same parts in the same order, so both give the same bits. Only
+small results come back; nothing stays in a worker's memory, so a task whose worker died is simply
+done again by another.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any, Protocol
 from weakref import WeakSet
 
 from labkit.errors import ClusterError, RunStopped
 
+logger = logging.getLogger(__name__)
+
 POLL_S = 0.1
 STALL_S = 120.0
-PAUSED_STALL_S = 30.0
+PAUSED_S = 8.0  # workers that are paused this long, while nothing finishes, are named
+MAX_RETRIES = 5  # of one task whose workers died
 
 OnProgress = Callable[[str, int, int, dict[str, Any]], None]
 ShouldStop = Callable[[], bool]
@@ -33,24 +40,20 @@ class Executor(Protocol):
     def map(
         self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
     ) -> list[Any]:
-        """Call the function on each part; the results stay where they were made.
+        """Call the function on each part.
 
         Args:
-            function: a module-level function.
+            function: a module-level function; what it returns must be small, and what it writes
+                must be the same if it is called again.
             parts: one or more lists of equal length, a call takes one of each.
             settings: the same for every call.
         Returns:
-            Handles of the results, in the order of the parts, to be given to ``map`` again.
+            The results, in the order of the parts.
         """
-
-    def collect(
-        self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
-    ) -> list[Any]:
-        """As ``map``, but bring the results here; only for small summaries."""
 
 
 class InThisProcess:
-    """One machine, one process: handles are the results themselves."""
+    """One machine, one process."""
 
     def begin(self, step: str, total: int) -> None:
         """Nothing to prepare."""
@@ -64,8 +67,6 @@ class InThisProcess:
     ) -> list[Any]:
         """Call the function on each part, one after the other."""
         return [function(*each, **settings) for each in zip(*parts, strict=True)]
-
-    collect = map
 
 
 class OnCluster:
@@ -108,18 +109,12 @@ class OnCluster:
             ClusterError: as in ``map``.
         """
         self._require_open()
-        future = self._client.submit(function, *values, pure=False, **settings)
-        self._futures.add(future)
-        self._wait([future], mapped=False)
-        try:
-            return future.result(timeout=self._stall_s)
-        except TimeoutError as error:
-            raise ClusterError(self._stalled(self._stall_s)) from error
+        return self._results([partial(function, *values, **settings)], mapped=False)[0]
 
     def map(
         self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
     ) -> list[Any]:
-        """Submit one task a part and wait for all of them.
+        """Submit one task a part, wait for all of them and bring their results here.
 
         Raises:
             RunStopped: ``should_stop`` said so.
@@ -127,18 +122,8 @@ class OnCluster:
             Exception: what the function raised, such as ``SourceError``.
         """
         self._require_open()
-        # pure=False: a source file may have changed since the same call was made before.
-        futures: list[Any] = self._client.map(function, *parts, pure=False, **settings)
-        self._futures.update(futures)
-        self._wait(futures, mapped=True)
-        return futures
-
-    def collect(
-        self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
-    ) -> list[Any]:
-        """As ``map``, then one more task gathers the summaries and sends them here."""
-        summaries: list[Any] = self.call(list, self.map(function, *parts, **settings))
-        return summaries
+        calls = [partial(function, *each, **settings) for each in zip(*parts, strict=True)]
+        return self._results(calls, mapped=True)
 
     def cancel(self) -> None:
         """Give up every task of this executor: what waits is dropped, what runs is not kept."""
@@ -147,10 +132,19 @@ class OnCluster:
         for future in list(self._futures):
             future.release()
 
-    def _wait(self, futures: Sequence[Any], *, mapped: bool) -> None:
+    def _submit(self, call: Callable[[], Any]) -> Any:
+        # pure=False: a source file may have changed since the same call was made before.
+        future = self._client.submit(call, pure=False)
+        self._futures.add(future)
+        return future
+
+    def _results(self, calls: Sequence[Callable[[], Any]], *, mapped: bool) -> list[Any]:
+        """The results of all calls in order; a call whose worker died is made again."""
         from distributed import wait
 
-        pending = set(futures)
+        results: list[Any] = [None] * len(calls)
+        tries = [0] * len(calls)
+        pending = {self._submit(call): place for place, call in enumerate(calls)}
         last_done_s = time.monotonic()
         while pending:
             if mapped and self._should_stop is not None and self._should_stop():
@@ -164,27 +158,43 @@ class OnCluster:
                 continue
             except CancelledError as error:
                 raise ClusterError(self._closed()) from error
+            finished = [future for future in state.done if future.status == "finished"]
+            places = [pending[future] for future in finished]
+            for place, value in zip(places, self._gather(finished), strict=True):
+                results[place] = value
             for future in state.done:
-                self._check(future)
+                place = pending.pop(future)
+                if future.status != "finished":
+                    self._check_again(future, tries[place])
+                    tries[place] += 1
+                    pending[self._submit(calls[place])] = place
             last_done_s = time.monotonic()
             if mapped:
-                self._tell(len(state.done))
-            pending = state.not_done
+                self._tell(len(finished))
+        return results
 
-    def _check(self, future: Any) -> None:
-        if future.status == "finished":
-            return
+    def _gather(self, futures: list[Any]) -> list[Any]:
+        """Results that are there; asked for together, since each question is a round trip."""
+        gather = partial(self._client.gather, futures, asynchronous=True)
+        values: list[Any] = self._client.sync(gather, callback_timeout=self._stall_s)
+        return values
+
+    def _check_again(self, future: Any, tries: int) -> None:
+        """Raise unless the task failed only because its worker died, and may be tried again."""
         if future.status != "error":
             raise ClusterError(self._closed())
         cause = future.exception(timeout=self._stall_s)
         from distributed import KilledWorker
 
-        if isinstance(cause, KilledWorker):
+        if not isinstance(cause, KilledWorker):
+            future.result(timeout=self._stall_s)  # raises the task's own error, LabError or not
+        if tries >= MAX_RETRIES:
             raise ClusterError(
-                f"a worker died in step {self._step}, perhaps for want of memory; launch the "
-                "cluster again, with fewer workers or with fewer rows"
+                f"{tries + 1} workers died one after the other on the same task of step "
+                f"{self._step}, perhaps for want of memory; launch fewer workers, so that each "
+                "has more"
             ) from cause
-        future.result(timeout=self._stall_s)  # raises the task's own error, LabError or not
+        logger.warning("a worker died in step %s; its task is done again", self._step)
 
     def _require_open(self) -> None:
         if self._client.status != "running":
@@ -194,7 +204,7 @@ class OnCluster:
         return f"the cluster was closed before step {self._step} was done; launch it again"
 
     def _check_stall(self, stalled_s: float) -> None:
-        if stalled_s >= min(PAUSED_STALL_S, self._stall_s):
+        if stalled_s >= min(PAUSED_S, self._stall_s):
             paused = self._paused_workers()
             if stalled_s >= self._stall_s or paused:
                 raise ClusterError(self._stalled(stalled_s, paused))

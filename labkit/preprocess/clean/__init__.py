@@ -1,0 +1,1 @@
+"""Step 3: wrong and missing values are found and repaired."""

@@ -1,0 +1,1 @@
+"""Step 2: sources that describe the same things become one table."""

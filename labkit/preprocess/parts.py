@@ -1,0 +1,143 @@
+"""Parts of the rows: where they lie, and which fitted steps they go through when they are loaded.
+
+A part is a promise and holds no rows. Every task loads the part it works on, uses it and lets go of
+it: data may be larger than all memory together, a worker that dies takes nothing along, and each
+step is a small summary of each part (map), the summaries merged in the order of the parts
+(reduce), and a fitted function that is applied from then on. That is MapReduce; Dean & Ghemawat
+2004, "MapReduce: simplified data processing on large clusters".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from labkit.preprocess.tasks import Executor
+
+
+class Fitted(Protocol):
+    """A step that has seen the data: it changes rows one by one, so parts can go on alone."""
+
+    def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows as they are after the step; the frame that is given is not changed."""
+
+
+class Rows(Protocol):
+    """Where rows come from."""
+
+    def read(self) -> pd.DataFrame:
+        """The rows in the common columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsInMemory:
+    """Rows that are there already: for small tables and for tests."""
+
+    frame: pd.DataFrame
+
+    def read(self) -> pd.DataFrame:
+        """The rows; not to be changed."""
+        return self.frame
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowRows:
+    """Ranges of rows of Arrow files, one after the other, memory-mapped.
+
+    Attributes:
+        pieces: ``(path, start, stop)`` each.
+        columns: that are read; ``None`` reads all.
+    """
+
+    pieces: tuple[tuple[str, int, int], ...]
+    columns: tuple[str, ...] | None = None
+
+    def read(self) -> pd.DataFrame:
+        """The rows, read-only where no copy was needed."""
+        tables = []
+        for path, start, stop in self.pieces:
+            with pa.memory_map(path) as source:
+                table = pa.ipc.open_file(source).read_all()
+            tables.append(table.slice(start, stop - start))
+        table = pa.concat_tables(tables)
+        if self.columns is not None:
+            table = table.select(list(self.columns))
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+        return frame
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the rows.
+
+    Attributes:
+        number: place among the parts; summaries are merged in this order.
+        rows: where they come from.
+        steps: what they go through when loaded, in order.
+    """
+
+    number: int
+    rows: Rows
+    steps: tuple[Fitted, ...] = ()
+
+    def load(self) -> pd.DataFrame:
+        """The rows after all steps; not to be changed."""
+        frame = self.rows.read()
+        for step in self.steps:
+            frame = step.apply(frame)
+        return frame
+
+    def then(self, step: Fitted) -> Part:
+        """The same rows after one more step."""
+        return replace(self, steps=(*self.steps, step))
+
+
+def map_parts(
+    executor: Executor,
+    function: Callable[..., Any],
+    parts: Sequence[Part],
+    *more: Sequence[Any],
+    **settings: Any,
+) -> list[Any]:
+    """``function(frame, *one of each more, **settings)`` of every part, in the order of parts.
+
+    Args:
+        executor: where; one task a part.
+        function: a module-level function; what it returns is small.
+        parts: the rows.
+        more: further arguments, one for each part.
+        settings: the same for every part.
+    """
+    return executor.map(_load_and_call, parts, *more, function=function, settings=settings)
+
+
+def _load_and_call(
+    part: Part, *more: Any, function: Callable[..., Any], settings: dict[str, Any]
+) -> Any:
+    return function(part.load(), *more, **settings)
+
+
+def parts_of(frame: pd.DataFrame, num_parts: int) -> list[Part]:
+    """A small table in memory as so many parts, in order; for tests and for examples."""
+    cuts = np.linspace(0, len(frame), num_parts + 1).astype(int)
+    return [
+        Part(number, RowsInMemory(frame.iloc[start:stop].reset_index(drop=True)))
+        for number, (start, stop) in enumerate(pairwise(cuts))
+    ]
+
+
+def write_arrow(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write rows as an Arrow file that can be memory-mapped; it is there whole, or not at all."""
+    target = Path(path)
+    draft = target.with_suffix(".writing")
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    draft.replace(target)

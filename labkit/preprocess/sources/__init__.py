@@ -1,0 +1,1 @@
+"""Reading raw sources of any kind into the common columns."""

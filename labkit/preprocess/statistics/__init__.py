@@ -1,0 +1,1 @@
+"""Step 1: exact statistics of data that lie in parts."""
