@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from labkit.errors import SettingError
+from labkit.preprocess import resume
 from labkit.preprocess.shards import MANIFEST_FILE, SHARD_FOLDER
 
-SUBFOLDERS = (SHARD_FOLDER, "set_aside")
+WORK = "work"  # rows between the steps, and what is kept to resume: not part of the dataset
+TEMPORARY = (WORK, resume.FOLDER)
+SUBFOLDERS = (SHARD_FOLDER, "set_aside", "repairs", WORK, resume.FOLDER)
 
 
-def name_draft(target: str) -> str:
-    """A name that nothing has yet, beside ``target``."""
+def name_draft(target: str, *, resumable: bool = False) -> str:
+    """A name beside ``target``: one that nothing has yet, or the one that is found again."""
     final = Path(target)
-    return str(final.with_name(f".{final.name}.draft-{uuid.uuid4().hex[:8]}"))
+    ending = "unfinished" if resumable else f"draft-{uuid.uuid4().hex[:8]}"
+    return str(final.with_name(f".{final.name}.{ending}"))
 
 
 def make_draft(draft: str, target: str) -> None:
-    """Make the draft's folder and subfolders.
+    """Make the draft's folder and subfolders, for its owner only.
 
     Raises:
         SettingError: ``target`` holds something other than a dataset, or cannot be written.
@@ -36,17 +42,39 @@ def make_draft(draft: str, target: str) -> None:
                 f"{final} holds files that are no dataset; choose an empty or a new folder"
             )
     try:
+        Path(draft).parent.mkdir(parents=True, exist_ok=True)
+        Path(draft).mkdir(mode=0o700)
         for name in SUBFOLDERS:
-            (Path(draft) / name).mkdir(parents=True)
+            (Path(draft) / name).mkdir()
     except OSError as error:
         raise SettingError(
             f"cannot write in {final.parent} ({error.strerror}); choose another folder"
         ) from error
 
 
+def begin_again(draft: str, target: str, fingerprint: Mapping[str, Any]) -> bool:
+    """Make a draft that can be resumed, or find it; one that was begun with others is replaced.
+
+    Args:
+        draft, target: as of ``make_draft``.
+        fingerprint: what is being preprocessed, and how.
+    Returns:
+        Whether the same was begun before.
+    """
+    if resume.matches(draft, fingerprint):
+        return True
+    discard(draft)
+    make_draft(draft, target)
+    resume.keep_fingerprint(draft, fingerprint)
+    return False
+
+
 def publish(draft: str, target: str) -> None:
     """Move a finished draft to its place; an older dataset there is replaced."""
     final = Path(target)
+    for name in TEMPORARY:
+        shutil.rmtree(Path(draft) / name, ignore_errors=True)
+    (Path(draft) / resume.FINGERPRINT_FILE).unlink(missing_ok=True)
     old = final.with_name(f".{final.name}.old-{uuid.uuid4().hex[:8]}")
     if final.exists():
         final.rename(old)

@@ -9,6 +9,7 @@ step is a small summary of each part (map), the summaries merged in the order of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from labkit.preprocess.schema import KEY, SOURCE, Schema
 from labkit.preprocess.tasks import Executor
 
 
@@ -133,11 +135,20 @@ def parts_of(frame: pd.DataFrame, num_parts: int) -> list[Part]:
     ]
 
 
-def write_arrow(frame: pd.DataFrame, path: str | Path) -> None:
+ARROW_TYPES = {"number": pa.float64(), "category": pa.int32(), "text": pa.string()}
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """How rows in the common columns are stored: the same in every file, whatever they hold."""
+    own = [pa.field(KEY, pa.int64()), pa.field(SOURCE, pa.int8())]
+    return pa.schema([*own, *((each.name, ARROW_TYPES[each.kind]) for each in schema.columns)])
+
+
+def write_arrow(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
     """Write rows as an Arrow file that can be memory-mapped; it is there whole, or not at all."""
     target = Path(path)
-    draft = target.with_suffix(".writing")
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    table = pa.Table.from_pandas(frame, schema=arrow_schema(schema), preserve_index=False)
     with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     draft.replace(target)

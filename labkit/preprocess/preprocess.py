@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from labkit.errors import SettingError
 from labkit.preprocess.dataset import Dataset
+from labkit.preprocess.report import STEPS
+
+if TYPE_CHECKING:
+    from labkit.preprocess.spec import PipelineSpec
 
 logger = logging.getLogger(__name__)
 
 REMOVE_DEADLINE_S = 10.0
 DEFAULT_ROWS = 20_000
-DATASETS = ("fruit", "digits", "text")
+DATASETS = ("fruit", "flights", "digits", "text")
+PREPROCESSED = ("fruit", "flights")  # the others need no steps
+NO_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 class WorkerCluster(Protocol):
@@ -34,63 +41,99 @@ def preprocess(
     sources: str | Path | Sequence[str | Path] | None = None,
     *,
     cluster: WorkerCluster,
+    spec: str | Path | PipelineSpec | None = None,
+    label: str | None = None,
+    key: str | Sequence[str] = (),
+    steps: Sequence[str] = STEPS,
+    settings: Mapping[str, Mapping[str, Any]] = NO_SETTINGS,
     out: str | Path | None = None,
+    layout: Literal["samples", "features"] = "samples",
     rows: int = DEFAULT_ROWS,
     seed: int = 0,
+    resume: bool = False,
     on_progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Dataset:
     """Take raw sources through the five steps to training shards, on the cluster's workers.
 
     All reading and writing happens on the workers; this process sees only small summaries. The
-    result does not depend on the number of workers.
+    result depends neither on the number of workers nor on how the sources are cut into files.
 
     Args:
-        sources: path or paths, on the workers' host, of Parquet files, SQLite databases, CSV
-            questionnaires or folders of them; ``None`` makes the bundled fruit sources first.
+        sources: paths on the workers' host or URLs of files, folders and databases; ``None`` takes
+            those of a bundled specification.
         cluster: where to run.
+        spec: how the sources are read and what the steps do: a bundled name (``"fruit"``,
+            ``"flights"``), a TOML file, or a ``PipelineSpec``. ``None`` takes the bundled one that
+            the sources match, else describes them by what they hold.
+        label: column to be learned, for sources that no specification describes.
+        key: columns that say which thing a row describes, for the same.
+        steps: which of ``report.STEPS`` are done.
+        settings: by step, settings to use instead of the specification's, such as
+            ``{"cleaning": {"fill": "mean"}}``.
         out: folder for the dataset; ``None`` takes a new one in the cluster's temporary folder. A
             dataset that is there already is replaced once the new one is complete.
-        rows: fruits to make when ``sources`` is ``None``, >= 1.
+        layout: of the shards: by ``samples``, or by ``features``.
+        rows: fruits to make when those are the sources, >= 1.
         seed: of the fruits that are made.
+        resume: keep what was done if preprocessing ends early, and go on from there if the same
+            was begun before; needs ``out``.
         on_progress: called in this thread as ``(step, tasks done, tasks, report so far)``; the
-            steps are those of ``report.STEPS``, before them ``"sources"`` when fruits are made.
+            steps are ``"sources"`` and those of ``report.STEPS``.
         should_stop: polled; preprocessing ends when it says so.
     Returns:
         The dataset; nothing of it is in this process but its manifest and its report.
     Raises:
         SourceError: a source that cannot be read, does not match, or holds too little.
-        SettingError: ``rows`` or ``seed`` out of range, or ``out`` holds something else.
-        RunStopped: ``should_stop`` said so; nothing is left behind.
-        ClusterError: the workers died, are paused, or did nothing for two minutes.
+        SettingError: a setting out of range, or ``out`` holds something else.
+        RunStopped: ``should_stop`` said so; nothing is left behind, unless it is to be resumed.
+        ClusterError: the workers died again and again, are paused, or did nothing for two minutes.
     """
     from labkit.preprocess import folders
-    from labkit.preprocess.fruit_files import write_fruit_sources
-    from labkit.preprocess.pipeline import run_pipeline
+    from labkit.preprocess.choose import begin_again, chosen_spec, plan_sources
+    from labkit.preprocess.pipeline import check_steps, run_pipeline
     from labkit.preprocess.report import Report
-    from labkit.preprocess.tasks import OnCluster
+    from labkit.preprocess.resume import Resumable
+    from labkit.preprocess.tasks import Executor, OnCluster
 
     _check_settings(rows, seed)
+    steps = check_steps(steps)
+    if resume and out is None:
+        raise SettingError("resume=True needs out, the folder by which the work is found again")
     target = str(Path(out).expanduser().absolute()) if out else _new_target(cluster)
     paths = None if sources is None else _paths(sources)
+    chosen = chosen_spec(spec, label, key, settings, has_sources=paths is not None)
     report = Report()
-    executor = OnCluster(
+    on_cluster = OnCluster(
         cluster.client, report=report.values, on_progress=on_progress, should_stop=should_stop
     )
-    draft = folders.name_draft(target)
+    executor: Executor = on_cluster
+    draft = folders.name_draft(target, resumable=resume)
     try:
-        executor.call(folders.make_draft, draft, target)
-        origin: Any = paths
-        if paths is None:
-            paths = write_fruit_sources(draft, rows, seed, executor)
-            origin = {"made": "fruit", "rows": rows, "seed": seed}
-        manifest = run_pipeline(executor, paths, draft, report, origin=origin)
-        executor.call(folders.publish, draft, target)
+        if resume:
+            begun = [rows, seed, *steps, layout, repr(chosen)]
+            on_cluster.call(begin_again, draft, target, paths, begun)
+            executor = Resumable(on_cluster, draft)
+        else:
+            on_cluster.call(folders.make_draft, draft, target)
+        planned = plan_sources(executor, chosen, paths, draft, rows=rows, seed=seed)
+        manifest = run_pipeline(
+            executor,
+            planned.parts,
+            planned.spec,
+            draft,
+            report,
+            origin=planned.origin,
+            steps=steps,
+            layout=layout,
+        )
+        on_cluster.call(folders.publish, draft, target)
     except BaseException:
-        executor.cancel()
-        _discard(cluster.client, draft)
+        on_cluster.cancel()
+        if not resume:
+            _discard(cluster.client, draft)
         raise
-    return Dataset(name="fruit", folder=target, manifest=manifest, report=report.values)
+    return Dataset(name=planned.spec.name, folder=target, manifest=manifest, report=report.values)
 
 
 def dataset_for(
@@ -99,7 +142,7 @@ def dataset_for(
     """The bundled dataset of that name, prepared once for each cluster.
 
     Args:
-        name: ``"fruit"``, ``"digits"`` or ``"text"``.
+        name: ``"fruit"``, ``"flights"``, ``"digits"`` or ``"text"``.
         cluster: where it is prepared and kept, in the cluster's temporary folder.
         should_stop: as in ``preprocess``.
     Raises:
@@ -113,11 +156,11 @@ def dataset_for(
 
     target = f"{cluster.folder}/datasets/{name}"
     executor = OnCluster(cluster.client)
-    if name != "fruit":
+    if name not in PREPROCESSED:
         manifest = executor.call(prepare_once, name, target)
         return Dataset(name=name, folder=target, manifest=manifest, report=_bare_report(manifest))
     found: Dataset | None = executor.call(find_dataset, target)
-    return found or preprocess(cluster=cluster, out=target, should_stop=should_stop)
+    return found or preprocess(cluster=cluster, spec=name, out=target, should_stop=should_stop)
 
 
 def find_dataset(folder: str) -> Dataset | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -121,3 +121,22 @@ def find_spec(name: str | Path | PipelineSpec) -> PipelineSpec:
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"specification {name} is not TOML: {error}") from error
     return PipelineSpec.from_dict(values)
+
+
+def with_settings(spec: PipelineSpec, settings: Mapping[str, Mapping[str, Any]]) -> PipelineSpec:
+    """The specification with some settings of its steps replaced.
+
+    Raises:
+        SettingError: an unknown step or setting, or a value that a step refuses.
+    """
+    unknown = [step for step in settings if step not in _STEPS]
+    if unknown:
+        raise SettingError(
+            f"step {', '.join(map(repr, unknown))} has no settings; choose from {', '.join(_STEPS)}"
+        )
+    changed = {}
+    for step, values in settings.items():
+        before = getattr(spec, step)
+        old = {each.name: getattr(before, each.name) for each in fields(before)}
+        changed[step] = read_settings(_STEPS[step], {**old, **values}, f"[{step}]")
+    return replace(spec, **changed)

@@ -10,8 +10,6 @@ from labkit.errors import SettingError
 from labkit.preprocess.parts import Fitted, Part
 from labkit.preprocess.schema import Schema
 
-STEPS = ("statistics", "integration", "cleaning", "reduction", "transformation")
-
 Settings = TypeVar("Settings")
 
 

@@ -1,46 +1,85 @@
-"""Moving rows so that all rows of one fruit meet: the one step that sends rows between workers.
+"""Moving rows so that all rows of one thing meet: the one place where rows change their part.
 
-Written as plain tasks: every partition gives each bucket its rows, chosen by a hash of the
-identifier, and each bucket's pieces are joined. Dask's own shuffle does the same for data frames,
-but wants a gigabyte a worker, and its progress cannot be seen.
+Each source part is written once, its rows ordered by a fine bucket, a hash of what they are
+matched by. A coarse bucket is then a run of fine ones, and reading it takes one slice of each
+file, memory-mapped: no row passes through the client or the scheduler, and no tiny files are made.
+Dask's own shuffle does the same for data frames, but wants a gigabyte a worker, and its progress
+cannot be seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from labkit.preprocess.schema import KEY, Partition, rows_per_part
+from labkit.preprocess.parts import ArrowRows, Part
+from labkit.preprocess.schema import rows_per_part
 from labkit.preprocess.split import hash_ids
-from labkit.preprocess.tasks import Executor
+
+NUM_FINE = 256  # fine buckets; a table of up to 256 * MAX_PART_ROWS rows has parts of usual size
 
 
-def num_buckets(num_rows: int) -> int:
-    """Buckets for so many rows: by the data alone, so results are the same on any cluster."""
-    return max(1, -(-num_rows // rows_per_part(num_rows)))
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """One source part, written in the common columns.
+
+    Attributes:
+        path: of the Arrow file, rows ordered by fine bucket and in their order within.
+        offsets: (NUM_FINE + 1,) first row of each fine bucket.
+        counts: of reading, by name; see ``sources.read``.
+        set_aside: rows that were set aside, by reason.
+    """
+
+    path: str
+    offsets: tuple[int, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+    set_aside: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the file."""
+        return self.offsets[-1]
 
 
-def by_identifier(executor: Executor, partitions: Sequence[Any], buckets: int) -> list[list[Any]]:
-    """Handles of the pieces of each bucket, in partition order; one task a piece.
+def order_by_bucket(keys: NDArray[np.int64]) -> tuple[NDArray[np.intp], tuple[int, ...]]:
+    """How to order rows by fine bucket.
 
     Args:
-        executor: runs ``len(partitions) * buckets`` small tasks.
-        partitions: handles of ``Partition``.
-        buckets: all rows with the same identifier end up in the same one.
+        keys: (rows,) what rows meet by.
+    Returns:
+        (rows,) places in their new order, equal buckets in the old order, and the offsets.
     """
-    pairs = [(each, bucket) for bucket in range(buckets) for each in partitions]
-    pieces = executor.map(
-        take_bucket, [each for each, _ in pairs], [bucket for _, bucket in pairs], buckets=buckets
-    )
-    width = len(partitions)
-    return [pieces[start : start + width] for start in range(0, len(pieces), width)]
+    # The high bits choose the split into train and test, so every bucket holds test rows.
+    fine = (hash_ids(keys) % np.uint64(NUM_FINE)).astype(np.int16)
+    order = np.argsort(fine, kind="stable")
+    offsets = np.searchsorted(fine[order], np.arange(NUM_FINE + 1))
+    return order, tuple(offsets.tolist())
 
 
-def take_bucket(partition: Partition, bucket: int, *, buckets: int) -> pd.DataFrame:
-    """The rows of one partition that belong to one bucket, in their order."""
-    chosen = hash_ids(partition.frame[KEY].to_numpy()) % np.uint64(buckets) == np.uint64(bucket)
-    frame: pd.DataFrame = partition.frame.loc[chosen]
-    return frame
+def bucket_parts(ingested: Sequence[Ingested]) -> list[Part]:
+    """The rows again, in parts in which all rows of one thing are together.
+
+    The number of parts follows from the number of rows alone, so results are the same on any
+    cluster and however the sources were cut into files.
+    """
+    num_rows = sum(each.num_rows for each in ingested)
+    number = min(NUM_FINE, max(1, -(-num_rows // rows_per_part(num_rows))))
+    edges = np.linspace(0, NUM_FINE, number + 1).astype(int).tolist()
+    return [
+        Part(
+            place,
+            ArrowRows(
+                tuple(
+                    (each.path, each.offsets[first], each.offsets[last])
+                    for each in ingested
+                    if each.offsets[last] > each.offsets[first]
+                )
+                or ((ingested[0].path, 0, 0),)
+            ),
+        )
+        for place, (first, last) in enumerate(pairwise(edges))
+    ]
