@@ -1,93 +1,87 @@
-"""Step 5, transformation: every component gets mean 0 and standard deviation 1, then shards.
+"""Scaling: every number column comes to a like range, by what the training rows say.
 
-The mean and the deviation are the training rows'; test rows and new data are shifted and scaled by
-the same numbers.
+Test rows and new data are shifted and divided by the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.preprocess.moments import Moments, moments_of
-from labkit.preprocess.schema import KEY, LABEL, Partition
-from labkit.preprocess.shards import Split, write_shard
-from labkit.preprocess.split import is_test
+from labkit.preprocess.statistics.moments import Moments
+from labkit.preprocess.transform.settings import Scaling
+
+QUARTILES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standard:
-    """What transformation found in the training rows: (components,) mean and sample deviation."""
+class Scale:
+    """``(value - shift) / width`` of one column.
 
-    mean: Sequence[float]
-    std: Sequence[float]
+    Attributes:
+        method: see ``TransformationSettings``.
+        shift, width: mean and sample deviation; least value and range; median and distance of the
+            quartiles; or 0 and 1. A column that does not vary has width 1: it is only shifted.
+        fill: what a missing value is taken for: the median where scaling is robust, else the mean.
+        mean, std: of the training rows, whatever the method.
+        least, greatest: of the training rows; values of new data beyond are counted.
+    """
+
+    method: Scaling
+    shift: float
+    width: float
+    fill: float
+    mean: float
+    std: float
+    least: float
+    greatest: float
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(rows,) scaled, with no gaps."""
+        whole = np.where(np.isnan(values), self.fill, values)
+        scaled: NDArray[np.float64] = (whole - self.shift) / self.width
+        return scaled
+
+    def count_beyond(self, values: NDArray[np.float64]) -> int:
+        """Values outside what the training rows held."""
+        return int(((values < self.least) | (values > self.greatest)).sum())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Standard:
-        """The values that ``to_dict`` wrote."""
-        return cls(**values)
 
-
-def summarise(partition: Partition, *, names: Sequence[str]) -> dict[Hashable, Moments]:
-    """One partition's moments of every component, over its training rows."""
-    train = ~is_test(partition.frame[KEY].to_numpy())
-    return {name: moments_of(partition.frame[name].to_numpy()[train]) for name in names}
-
-
-def fit(moments: Mapping[Hashable, Moments], names: Sequence[str]) -> Standard:
-    """Mean and deviation of every component; a constant one is only shifted."""
-    return Standard(
-        mean=[moments[name].mean for name in names],
-        std=[moments[name].std or 1.0 for name in names],
-    )
-
-
-def standardise(values: NDArray[np.float64], standard: Standard) -> NDArray[np.float32]:
-    """(rows, components) to mean 0 and deviation 1, float32 as the ranks train on it."""
-    scaled = (values - np.array(standard.mean)) / np.array(standard.std)
-    single: NDArray[np.float32] = scaled.astype(np.float32)
-    return single
-
-
-def scale(partition: Partition, *, names: Sequence[str], standard: Standard) -> Partition:
-    """The partition with its components standardised."""
-    frame = partition.frame.copy()
-    values = standardise(frame[list(names)].to_numpy(), standard)
-    for place, name in enumerate(names):
-        frame[name] = values[:, place]
-    return Partition(frame=frame)
-
-
-def write_part(
-    partition: Partition, number: int, *, names: Sequence[str], folder: str
-) -> list[dict[str, Any]]:
-    """Write one partition's samples as a train and a test shard.
+def fit_scale(method: Scaling, moments: Moments, quartiles: Mapping[float, float]) -> Scale:
+    """The scale of one column.
 
     Args:
-        partition: with the components ``names``, standardised.
-        number: of the partition, and so of its shards.
-        names: the components, in the order of the inputs' columns.
-        folder: the dataset's folder.
-    Returns:
-        The shards' entries for the manifest: none for a split without rows.
+        method: how.
+        moments: of the training rows' values; without any, the column is filled with 0.
+        quartiles: values by fraction; used by ``robust`` only.
     """
-    inputs = partition.frame[list(names)].to_numpy(dtype=np.float32)
-    targets = partition.frame[LABEL].to_numpy().astype(np.int64)
-    test = is_test(partition.frame[KEY].to_numpy())
-    entries = []
-    splits: tuple[tuple[Split, NDArray[np.bool_]], ...] = (
-        ("train", ~test),
-        ("test", test),
+    if not moments.num_values:
+        return Scale(
+            method=method, shift=0.0, width=1.0, fill=0.0,
+            mean=0.0, std=0.0, least=0.0, greatest=0.0,
+        )  # fmt: skip
+    std = moments.std if moments.num_values > 1 else 0.0
+    shift, width, fill = {
+        "standard": lambda: (moments.mean, std, moments.mean),
+        "min_max": lambda: (moments.minimum, moments.maximum - moments.minimum, moments.mean),
+        "robust": lambda: (quartiles[0.5], quartiles[0.75] - quartiles[0.25], quartiles[0.5]),
+        "none": lambda: (0.0, 1.0, moments.mean),
+    }[method]()
+    return Scale(
+        method=method,
+        shift=shift,
+        width=width or 1.0,
+        fill=fill,
+        mean=moments.mean,
+        std=std,
+        least=moments.minimum,
+        greatest=moments.maximum,
     )
-    for split, chosen in splits:
-        if chosen.any():
-            entries.append(write_shard(folder, split, number, inputs[chosen], targets[chosen]))
-    return entries

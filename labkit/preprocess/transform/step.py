@@ -1,0 +1,211 @@
+"""Step 5, transformation: the columns become float32 inputs, by what the training rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labkit.preprocess.parts import Part, map_parts
+from labkit.preprocess.schema import Schema, add_counts, column_values, label_codes
+from labkit.preprocess.step import StepResult
+from labkit.preprocess.tasks import Executor
+from labkit.preprocess.transform.fit import fit, num_passes
+from labkit.preprocess.transform.fitted import Transformation
+from labkit.preprocess.transform.settings import TransformationSettings
+
+HISTOGRAM_BINS = 40
+HISTOGRAM_RANGE = (-6.0, 6.0)
+MAX_PICTURES = 16
+NO_CLASS = "all"  # in a histogram of data without a label
+
+
+class Picture(NamedTuple):
+    """What one part shows: rows by class and bin, and what was not as in training."""
+
+    before: dict[str, NDArray[np.int64]]  # (classes, bins + 2)
+    own: dict[str, NDArray[np.int64]]
+    after: dict[str, NDArray[np.int64]]
+    names: dict[str, NDArray[np.int64]]  # (names,) rows by category
+    counts: dict[str, dict[str, int]]
+
+
+def transform(
+    executor: Executor,
+    parts: Sequence[Part],
+    schema: Schema,
+    settings: TransformationSettings,
+    rows: int,
+) -> StepResult:
+    """Fit the transformation and put it behind the parts.
+
+    Args:
+        executor: runs the passes over the parts.
+        parts: the rows after reduction.
+        schema: their columns.
+        settings: what is done to which column.
+        rows: how many there are.
+    Raises:
+        SettingError: settings that do not fit the columns.
+        SourceError: no column is left.
+    """
+    executor.begin("transformation", (num_passes(schema, settings) + 1) * len(parts))
+    fitted = fit(executor, parts, schema, settings)
+    shown: list[Picture] = map_parts(
+        executor, picture_part, parts, fitted=fitted, schema=schema, edges=_edges()
+    )
+    counts = {
+        what: add_counts([each.counts[what] for each in shown])
+        for what in ("unseen", "beyond", "missing")
+    }
+    return StepResult(
+        parts=[part.then(fitted) for part in parts],
+        schema=fitted.schema_after(schema),
+        rows_out=rows,
+        note=_note(fitted, counts),
+        fitted=fitted,
+        details=_details(fitted, counts),
+        picture=_merge_pictures(shown, fitted, schema),
+    )
+
+
+def picture_part(
+    frame: pd.DataFrame, *, fitted: Transformation, schema: Schema, edges: NDArray[np.float64]
+) -> Picture:
+    """One part's histograms before and after, and counts."""
+    labels = label_codes(frame, schema)
+    num_classes = max(len(schema.class_names), 1)
+    if not schema.label:
+        labels = np.zeros(len(frame), dtype=np.int32)
+    after = fitted.apply(frame)
+    picture = Picture({}, {}, {}, {}, fitted.count(frame))
+    for rule in fitted.rules:
+        if rule.encode is not None:
+            size = len(rule.encode.names)
+            codes = rule.codes(frame)
+            picture.names[rule.column] = np.bincount(
+                codes[(codes >= 0) & (codes < size)], minlength=size
+            )
+    for name, own in _own_edges(fitted).items():
+        before = column_values(frame, name)
+        scaled = after[name].to_numpy(dtype=np.float64)
+        picture.before[name] = _histogram(before, labels, edges, num_classes)
+        picture.own[name] = _histogram(before, labels, own, num_classes)
+        picture.after[name] = _histogram(scaled, labels, edges, num_classes)
+    return picture
+
+
+def _histogram(
+    values: NDArray[np.float64],
+    labels: NDArray[np.int32],
+    edges: NDArray[np.float64],
+    num_classes: int,
+) -> NDArray[np.int64]:
+    """(classes, bins + 2) rows: below the first edge, in the bins, from the last edge on."""
+    known = ~np.isnan(values) & (labels >= 0) & (labels < num_classes)
+    size = len(edges) + 1
+    places = labels[known] * size + np.searchsorted(edges, values[known], side="right")
+    return np.bincount(places, minlength=num_classes * size).reshape(num_classes, size)
+
+
+def _edges() -> NDArray[np.float64]:
+    return np.linspace(*HISTOGRAM_RANGE, HISTOGRAM_BINS + 1)
+
+
+def _own_edges(fitted: Transformation) -> dict[str, NDArray[np.float64]]:
+    """For the first columns that stay numbers: edges over what the training rows hold."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for rule in fitted.rules:
+        if rule.scale is not None and len(found) < MAX_PICTURES:
+            low, high = rule.scale.least, rule.scale.greatest
+            # one step beyond, so that the greatest value lies in the last bin
+            high = np.nextafter(high, np.inf) if high > low else low + 1.0
+            found[rule.column] = np.linspace(low, high, HISTOGRAM_BINS + 1)
+    return found
+
+
+def _merge_pictures(
+    shown: Sequence[Picture], fitted: Transformation, schema: Schema
+) -> dict[str, Any]:
+    classes = schema.class_names or (NO_CLASS,)
+    own = _own_edges(fitted)
+
+    def side(which: str) -> dict[str, Any]:
+        return {
+            name: _plain(np.sum([getattr(each, which)[name] for each in shown], axis=0), classes)
+            for name in own
+        }
+
+    names = {}
+    for rule in fitted.rules:
+        if rule.encode is not None:
+            total = np.sum([each.names[rule.column] for each in shown], axis=0)
+            names[rule.column] = dict(zip(rule.encode.names, total.tolist(), strict=True))
+    return {
+        "columns": list(own),
+        "edges": _edges().tolist(),
+        "before": side("before"),
+        "after": side("after"),
+        "own_edges": {name: edges.tolist() for name, edges in own.items()},
+        "own_before": side("own"),
+        "categories": names,
+    }
+
+
+def _plain(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "counts": {name: row[1:-1].tolist() for name, row in zip(classes, counts, strict=True)},
+        "below": int(counts[:, 0].sum()),
+        "above": int(counts[:, -1].sum()),
+    }
+
+
+def _details(fitted: Transformation, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    scales = {rule.column: rule.scale for rule in fitted.rules if rule.scale is not None}
+    return {
+        "inputs": list(fitted.names),
+        "mean": {name: scale.mean for name, scale in scales.items()},
+        "std": {name: scale.std for name, scale in scales.items()},
+        "scale": {
+            name: {"method": scale.method, "shift": scale.shift, "width": scale.width}
+            for name, scale in scales.items()
+        },
+        "bins": {
+            rule.column: {"cuts": list(rule.bins.cuts), "names": list(rule.bins.names)}
+            for rule in fitted.rules
+            if rule.bins is not None
+        },
+        "generalised": {
+            rule.column: {"names": list(rule.lift.names), "unplaced": list(rule.lift.unplaced)}
+            for rule in fitted.rules
+            if rule.lift is not None
+        },
+        "encoded": {
+            rule.column: rule.encode.output for rule in fitted.rules if rule.encode is not None
+        },
+        "dropped": dict(fitted.dropped),
+        **{what: dict(found) for what, found in counts.items()},
+    }
+
+
+def _note(fitted: Transformation, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """What was done, with numbers."""
+    methods = [rule.scale.method for rule in fitted.rules if rule.scale is not None]
+    words = {
+        "standard": "brought to mean 0 and deviation 1",
+        "min_max": "brought to 0..1",
+        "robust": "brought to median 0 and quartiles 1 apart",
+        "none": "left as they are",
+    }
+    said = [f"{methods.count(m)} numbers {text}" for m, text in words.items() if m in methods]
+    for what, verb in (("bins", "cut into bins"), ("lift", "generalised")):
+        number = sum(getattr(rule, what) is not None for rule in fitted.rules)
+        said += [f"{number} columns {verb}"] if number else []
+    coded = sum(r.encode is not None and not r.bins and not r.lift for r in fitted.rules)
+    said += [f"{coded} categories encoded"] if coded else []
+    unseen = sum(counts["unseen"].values())
+    said += [f"{unseen} values never seen in training"] if unseen else []
+    return f"{len(fitted.names)} inputs: " + ", ".join(said)
