@@ -14,8 +14,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labkit.preprocess.schema import CITIES, FRUITS, KEY, LABEL
-
+FRUIT_ID, LABEL = "fruit_id", "fruit"
+FRUITS = ("orange", "watermelon")
+CITIES = (
+    "Valencia",
+    "Seville",
+    "Faro",
+    "Catania",
+    "Gannan",
+    "Beihai",
+    "Daxing",
+    "Turpan",
+    "Fresno",
+    "Orlando",
+)
 BLOCK_ROWS = 4096
 SOURCE_NAMES = ("orchard", "market", "questionnaire")
 SHARES = (0.6, 0.3, 0.1)
@@ -79,7 +91,7 @@ def make_block(seed: int, block: int, num_rows: int) -> FruitBlock:
         errors.extend(
             pd.DataFrame(
                 {
-                    KEY: truth[KEY].to_numpy()[mask & held],
+                    FRUIT_ID: truth[FRUIT_ID].to_numpy()[mask & held],
                     "source": name,
                     "column": column,
                     "error": error,
@@ -110,7 +122,7 @@ def _truth(random: np.random.Generator, block: int) -> pd.DataFrame:
     red, green, blue = _rgb(hue_deg, saturation, value)
     return pd.DataFrame(
         {
-            KEY: np.arange(block * n, (block + 1) * n, dtype=np.int64),
+            FRUIT_ID: np.arange(block * n, (block + 1) * n, dtype=np.int64),
             LABEL: melon.astype(np.int8),
             "diameter_cm": diameter_cm,
             "weight_g": weight_g,

@@ -1,8 +1,8 @@
 """The three fruit sources as files: Parquet files, one SQLite database, questionnaires as CSV.
 
-Each names its columns, units and classes in its own way; ``sources.py`` says how they are read. The
-Parquet and CSV files are written by one task each; the database is one file and so is written by
-one task, block after block. The truth is kept beside the sources, for scoring only.
+Each names its columns, units and classes in its own way; ``specs/fruit.toml`` says how they are
+read. The Parquet and CSV files are written by one task each; the database is one file and so is
+written by one task, block after block. The truth is kept beside the sources, for scoring only.
 """
 
 from __future__ import annotations
@@ -17,8 +17,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labkit.preprocess.fruit import BLOCK_ROWS, SENTINEL, FruitBlock, make_block
-from labkit.preprocess.schema import CITIES, FRUITS, KEY, LABEL, rows_per_part
+from labkit.preprocess.fruit import (
+    BLOCK_ROWS,
+    CITIES,
+    FRUIT_ID,
+    FRUITS,
+    LABEL,
+    SENTINEL,
+    FruitBlock,
+    make_block,
+)
+from labkit.preprocess.schema import rows_per_part
 from labkit.preprocess.split import hash_ids
 from labkit.preprocess.tasks import Executor
 
@@ -117,7 +126,7 @@ def _orchard(view: pd.DataFrame) -> pd.DataFrame:
     colours = view[["red", "green", "blue"]].to_numpy(dtype=np.uint8)
     return pd.DataFrame(
         {
-            "FruitID": view[KEY],
+            "FruitID": view[FRUIT_ID],
             "kind": np.take(FRUITS, view[LABEL]),
             "diameter_mm": _in_unit(view["diameter_cm"], 10),
             "weight_g": view["weight_g"],
@@ -140,7 +149,7 @@ def _write_market(path: Path, blocks: Iterator[FruitBlock]) -> None:
     """Inches, pounds and dollars; classes and cities by number, with a code table each."""
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, names in (("class", FRUITS), ("city", CITIES)):
-            connection.execute(f"CREATE TABLE {table} (no INTEGER PRIMARY KEY, name TEXT)")
+            connection.execute(f"CREATE TABLE {table} (no INTEGER PRIMARY FRUIT_ID, name TEXT)")
             connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", enumerate(names, start=1))
         connection.execute(
             "CREATE TABLE fruit (fid INTEGER, class_no INTEGER, size_in REAL, mass_lb REAL, "
@@ -150,7 +159,7 @@ def _write_market(path: Path, blocks: Iterator[FruitBlock]) -> None:
         for block in blocks:
             view = block.views["market"]
             columns = [
-                view[KEY],
+                view[FRUIT_ID],
                 view[LABEL] + 1,
                 _in_unit(view["diameter_cm"], 1 / CM_PER_INCH),
                 view["weight_g"] / G_PER_POUND,
@@ -168,7 +177,7 @@ def _write_market(path: Path, blocks: Iterator[FruitBlock]) -> None:
 
 def _questionnaire(view: pd.DataFrame) -> pd.DataFrame:
     """What people write: sizes with a unit, colours as words, names in their own language."""
-    ids = view[KEY].to_numpy()
+    ids = view[FRUIT_ID].to_numpy()
     # Choices follow from the identifier, so a repeated row is repeated letter by letter; ~ keeps
     # them apart from the split and the shuffle, which hash the identifier itself.
     choice = hash_ids(~ids)[:, np.newaxis] >> np.array([0, 16, 32, 48], dtype=np.uint64)
