@@ -1,4 +1,4 @@
-"""Fruit sources and a local executor for the preprocessing tests."""
+"""Fruit sources for the preprocessing tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from labkit.preprocess.fruit_files import write_fruit_sources
-from labkit.preprocess.schema import Partition
-from labkit.preprocess.sources import find_parts, read_part
 from labkit.preprocess.tasks import InThisProcess
 
 ROWS = 9000
@@ -19,15 +16,11 @@ SEED = 3
 @pytest.fixture(scope="session")
 def fruit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``sources`` and ``truth`` of 9,000 fruits."""
+    from labkit.preprocess.fruit_files import write_fruit_sources
+
     folder = tmp_path_factory.mktemp("fruit")
     write_fruit_sources(str(folder), ROWS, SEED, InThisProcess())
     return folder
-
-
-@pytest.fixture(scope="session")
-def read_partitions(fruit_folder: Path) -> list[Partition]:
-    """Every part of the sources, read; not to be changed."""
-    return [read_part(part) for part in find_parts([str(fruit_folder / "sources")])]
 
 
 @pytest.fixture(scope="session")

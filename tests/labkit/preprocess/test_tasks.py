@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import os
+import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,8 +41,7 @@ def die(number: int) -> None:
 def test_results_keep_the_order_of_the_parts_here_and_on_the_workers(cluster4: Cluster) -> None:
     for executor in (InThisProcess(), OnCluster(cluster4.client)):
         executor.begin("adding", 40)
-        handles = executor.map(operator.add, range(20), range(20))
-        assert executor.collect(operator.neg, handles) == [-2 * n for n in range(20)]
+        assert executor.map(operator.add, range(20), range(20)) == [2 * n for n in range(20)]
         assert executor.call(sum, [1, 2]) == 3
 
 
@@ -53,7 +54,7 @@ def test_progress_counts_every_mapped_task(cluster4: Cluster) -> None:
     executor.call(sum, [])
     assert told == []
     executor.begin("adding", 12)
-    executor.collect(operator.neg, range(12))
+    executor.map(operator.neg, range(12))
     assert told[0] == ("adding", 0, 12, report)
     assert told[-1] == ("adding", 12, 12, report)
     assert [state[1] for state in told] == sorted(state[1] for state in told)
@@ -77,7 +78,7 @@ def test_stop_ends_the_waiting_though_tasks_still_run(cluster4: Cluster) -> None
     assert time.monotonic() - started_s < 2
     executor.cancel()
     Event(name, client=cluster4.client).set()
-    assert OnCluster(cluster4.client).collect(operator.neg, range(8)) == [-n for n in range(8)]
+    assert OnCluster(cluster4.client).map(operator.neg, range(8)) == [-n for n in range(8)]
 
 
 def test_a_cluster_where_nothing_finishes_is_given_up(cluster4: Cluster) -> None:
@@ -94,7 +95,7 @@ def test_a_cluster_where_nothing_finishes_is_given_up(cluster4: Cluster) -> None
 def test_paused_workers_are_named(cluster4: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = OnCluster(cluster4.client)
     monkeypatch.setattr(executor, "_paused_workers", lambda: ["tcp://127.0.0.1:1"])
-    monkeypatch.setattr(tasks, "PAUSED_STALL_S", 0.3)
+    monkeypatch.setattr(tasks, "PAUSED_S", 0.3)
     name = "held by test_paused"
     with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:1 paused.*over 80 %"):
         executor.map(wait_for, range(4), name=name)
@@ -103,8 +104,30 @@ def test_paused_workers_are_named(cluster4: Cluster, monkeypatch: pytest.MonkeyP
     assert OnCluster(cluster4.client)._paused_workers() == []
 
 
-def test_a_dead_worker_is_said(own_cluster: Cluster) -> None:
+def die_once(number: int, *, folder: str) -> int:
+    """End the worker at the first try, and answer at the second."""
+    mark = Path(folder) / f"died-{number}"
+    if number % 5 == 0 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return -number
+
+
+def test_tasks_of_a_worker_that_was_killed_are_done_again(
+    own_cluster: Cluster, tmp_path: Path
+) -> None:
+    executor = OnCluster(own_cluster.client)
+    executor.begin("surviving", 12)
+    found = executor.map(die_once, range(12), folder=str(tmp_path))
+    assert found == [-number for number in range(12)]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_task_that_kills_every_worker_is_given_up(
+    own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "MAX_RETRIES", 1)
     executor = OnCluster(own_cluster.client)
     executor.begin("dying", 1)
-    with pytest.raises(ClusterError, match="a worker died in step dying"):
+    with pytest.raises(ClusterError, match="2 workers died one after the other on the same task"):
         executor.map(die, [0])
