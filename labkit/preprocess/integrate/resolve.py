@@ -1,125 +1,239 @@
-"""Step 2, integration: one row a fruit, whatever sources describe it and however often.
+"""Step 2, integration: one row a thing, whatever sources describe it and however often.
 
 For each column the first source that has a value is believed, in the order of the sources'
-priority. Where sources contradict each other this is counted as a conflict. A fruit that no source
-names the class of cannot be learned from: it is set aside.
+priority. Where sources contradict each other this is counted as a conflict. A thing that no source
+knows the class of cannot be learned from: it is set aside.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labkit.preprocess.schema import (
-    CATEGORIES,
-    KEY,
-    LABEL,
-    MISSING,
-    NUMERIC,
-    SOURCE,
-    Partition,
-    column_values,
-)
+from labkit.preprocess.integrate.aside import describe_rows, save_set_aside
+from labkit.preprocess.integrate.keys import is_missing
+from labkit.preprocess.integrate.settings import IntegrationSettings
+from labkit.preprocess.schema import KEY, MISSING, SOURCE, Column, Schema, label_codes
 
-# Questionnaires round and name colours by word, so only larger relative differences contradict.
-CONFLICT_TOLERANCE: Mapping[str, float] = MappingProxyType(
-    {"diameter_cm": 0.02, "weight_g": 0.02, "sweetness_brix": 0.02, "price_eur": 0.05}
-)
+__all__ = ["Resolved", "count_conflicts", "first_present", "resolve", "save_set_aside"]
+
+NO_CLASS = "no source names the class"
+MOST_SOURCES = 62  # whose combinations are counted: one bit of an int64 each
 
 
-def resolve(pieces: Sequence[pd.DataFrame]) -> Partition:
-    """One bucket's rows, a row a fruit, ordered by identifier.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """One bucket after its rows met.
+
+    Attributes:
+        frame: a row a thing, by key; things of equal key, whose hash is the same by chance,
+            stand one after the other.
+        set_aside: rows without a class and why, as ``save_set_aside`` takes them.
+        counts: ``rows``, ``things``, ``duplicates`` (rows of a thing beyond its first in one
+            source), ``repeats kept``, ``merged`` (rows of further sources), ``set aside``,
+            ``conflicts: COLUMN``. ``rows == things + set aside + duplicates + merged``.
+        provenance: what came from where: ``rows: SOURCE``, ``known by: SOURCES``, and
+            ``from: COLUMN: SOURCE`` values of the things that stay.
+    """
+
+    frame: pd.DataFrame
+    set_aside: pd.DataFrame
+    counts: Mapping[str, int] = field(default_factory=dict)
+    provenance: Mapping[str, int] = field(default_factory=dict)
+
+
+def resolve(
+    frame: pd.DataFrame,
+    *,
+    schema: Schema,
+    settings: IntegrationSettings,
+    sources: Sequence[str],
+) -> Resolved:
+    """One bucket's rows, a row a thing.
 
     Args:
-        pieces: all rows of the bucket, in partition order; a fruit may have several.
-    Returns:
-        The partition; ``counts`` has duplicates (rows of a fruit beyond its first in one source),
-        merged (rows of further sources), and conflicts by column.
+        frame: all rows of the bucket, in the order in which the sources hold them.
+        sources: names, in the order of their priority.
     """
-    rows = pd.concat(pieces, ignore_index=True)
-    rows = rows.sort_values([KEY, SOURCE], kind="stable", ignore_index=True)
-    if rows.empty:
-        return Partition(frame=rows, set_aside=_set_aside(rows))
-    ids = rows[KEY].to_numpy()
-    starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
-    repeats = rows.duplicated([KEY, SOURCE]).to_numpy()
+    rows, starts, repeats = group_rows(frame, schema, keep=settings.duplicates == "keep")
+    kept_repeats = settings.duplicates == "keep"
+    duplicates = 0 if kept_repeats else int(repeats.sum())
     counts = {
-        "duplicates": int(repeats.sum()),
-        "merged": len(rows) - len(starts) - int(repeats.sum()),
+        "rows": len(rows),
+        "duplicates": duplicates,
+        "repeats kept": int(repeats.sum()) if kept_repeats else 0,
+        "merged": len(rows) - len(starts) - duplicates,
     }
-    columns: dict[str, Any] = {KEY: ids[starts], SOURCE: rows[SOURCE].to_numpy()[starts]}
-    for name in NUMERIC:
-        values = column_values(rows, name)
-        columns[name] = _first_present(values, starts)
-        if name in CONFLICT_TOLERANCE:
-            counts[f"conflicts: {name}"] = _conflicts(values, starts, CONFLICT_TOLERANCE[name])
-    for name in CATEGORIES:
-        codes = rows[name].to_numpy().astype(np.float64)
-        values = np.where(codes == MISSING, np.nan, codes)
-        first = _first_present(values, starts)
-        columns[name] = np.where(np.isnan(first), MISSING, first).astype(np.int8)
-        counts[f"conflicts: {name}"] = _conflicts(values, starts, 0.0)
-    frame = pd.DataFrame(columns)
-    known = frame[LABEL] != MISSING
-    return Partition(
-        frame=frame[known].reset_index(drop=True),
-        set_aside=_set_aside(frame[~known]),
+    said_by = rows[SOURCE].to_numpy()
+    columns: dict[str, Any] = {KEY: rows[KEY].to_numpy()[starts], SOURCE: said_by[starts]}
+    places: dict[str, NDArray[np.intp]] = {}
+    for column in schema.columns:
+        values = rows[column.name]
+        place = first_present(~is_missing(values, column), starts)
+        columns[column.name] = _take(values, place, column)
+        places[column.name] = place
+        conflicts = count_conflicts(values, column, starts, settings.tolerance_of(column))
+        counts[f"conflicts: {column.name}"] = conflicts
+    things = pd.DataFrame(columns)
+    kept = np.ones(len(things), dtype=bool)
+    if settings.require_label and schema.label:
+        kept = label_codes(things, schema) != MISSING
+    counts |= {"things": int(kept.sum()), "set aside": int((~kept).sum())}
+    return Resolved(
+        frame=things if kept.all() else things[kept].reset_index(drop=True),
+        set_aside=describe_rows(things[~kept], schema, sources, NO_CLASS),
         counts=counts,
+        provenance=_provenance(said_by, starts, places, kept, sources),
     )
 
 
-def _first_present(values: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(groups,) first value that is not NaN in each run of rows, NaN where there is none."""
-    num_rows = len(values)
-    place = np.where(np.isnan(values), num_rows, np.arange(num_rows))
-    first = np.minimum.reduceat(place, starts)
-    # place num_rows stands for "none"; no group reaches past its own end otherwise
-    ends = np.append(starts[1:], num_rows)
-    found = first < ends
-    return np.where(found, values[np.where(found, first, 0)], np.nan)
+def group_rows(
+    frame: pd.DataFrame, schema: Schema, *, keep: bool
+) -> tuple[pd.DataFrame, NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows of the same thing side by side, the most trusted source first.
+
+    Args:
+        keep: rows that repeat within a source are things of their own.
+    Returns:
+        The rows in order, (things,) where each thing starts, and (rows,) which rows repeat an
+        earlier one of the same thing and source.
+    """
+    keys, said_by = frame[KEY].to_numpy(), frame[SOURCE].to_numpy()
+    order = np.lexsort((said_by, keys))
+    keys, said_by = keys[order], said_by[order]
+    rows = frame.take(order).reset_index(drop=True)
+    apart = _unlike(rows, keys, schema)
+    if apart.any():
+        # by thing within the key, in the order in which each is first met
+        order = np.lexsort((said_by, apart, keys))
+        keys, said_by, apart = keys[order], said_by[order], apart[order]
+        rows = rows.take(order).reset_index(drop=True)
+    new_thing = _changes(keys, apart)
+    new_source = new_thing | _changes(said_by)
+    if keep and not new_source.all():
+        # the n-th row of a thing in each source
+        places = np.arange(len(rows))
+        repeat = places - np.maximum.accumulate(np.where(new_source, places, 0))
+        order = np.lexsort((said_by, repeat, np.cumsum(new_thing)))
+        rows = rows.take(order).reset_index(drop=True)
+        new_thing = _changes(np.cumsum(new_thing)[order], repeat[order])
+        return rows, np.flatnonzero(new_thing), repeat[order] > 0
+    return rows, np.flatnonzero(new_thing), ~new_source
 
 
-def _conflicts(values: NDArray[np.float64], starts: NDArray[np.intp], tolerance: float) -> int:
-    """Fruits whose sources differ by more than the tolerance, relative to the larger value."""
-    greatest = np.fmax.reduceat(values, starts)
-    least = np.fmin.reduceat(values, starts)
+def _changes(*values: NDArray[Any]) -> NDArray[np.bool_]:
+    """(rows,) where a row differs from the one before it; the first row does."""
+    changes = np.ones(len(values[0]), dtype=bool)
+    changes[1:] = np.logical_or.reduce([each[1:] != each[:-1] for each in values])
+    return changes
+
+
+def _unlike(rows: pd.DataFrame, keys: NDArray[np.int64], schema: Schema) -> NDArray[np.int64]:
+    """(rows,) 0, or a number that tells rows apart whose key is equal only by chance.
+
+    What a key was made from is the key columns, or all columns where there is no key. A key
+    column that is missing, of a row that was matched by similarity, agrees with every key.
+    """
+    apart = np.zeros(len(rows), dtype=np.int64)
+    new_key = _changes(keys)
+    starts = np.flatnonzero(new_key)
+    if len(starts) == len(rows):
+        return apart
+    names = schema.key or tuple(column.name for column in schema.columns)
+    run = np.cumsum(new_key) - 1
+    unlike = np.zeros(len(rows), dtype=bool)
+    for name in names:
+        column = schema.column(name)
+        known = ~is_missing(rows[name], column)
+        first = first_present(known, starts)[run]
+        values = rows[name].to_numpy()
+        unlike |= known & (values != values[first])
+        if not schema.key:
+            unlike |= ~known & (first >= 0)
+    for key in np.unique(keys[unlike]):  # hardly ever one
+        start, stop = np.searchsorted(keys, key), np.searchsorted(keys, key, side="right")
+        apart[start:stop] = _numbered(rows.iloc[start:stop], names, schema)
+    return apart
+
+
+def _numbered(rows: pd.DataFrame, names: Sequence[str], schema: Schema) -> list[int]:
+    """A number for each different content, in the order in which it is first met."""
+    missing = [is_missing(rows[name], schema.column(name)) for name in names]
+    fits_all = np.logical_and.reduce(missing) & bool(schema.key)
+    numbers: dict[str, int] = {}
+    contents = rows[list(names)].itertuples(index=False, name=None)
+    return [
+        0 if fits else numbers.setdefault(repr(content), len(numbers))
+        for fits, content in zip(fits_all, contents, strict=True)
+    ]
+
+
+def first_present(present: NDArray[np.bool_], starts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(things,) place of the first row of each run that has a value, -1 where there is none."""
+    num_rows = len(present)
+    if len(starts) == num_rows:
+        return np.where(present, starts, -1)
+    place = np.minimum.reduceat(np.where(present, np.arange(num_rows), num_rows), starts)
+    return np.where(place < num_rows, place, -1)
+
+
+def _take(values: pd.Series, place: NDArray[np.intp], column: Column) -> NDArray[Any]:
+    """(things,) the values at those places, missing where the place is -1."""
+    taken: NDArray[Any]
+    if column.kind == "number":
+        taken = values.to_numpy(dtype=np.float64, na_value=np.nan)[place]
+        taken[place < 0] = np.nan
+    elif column.kind == "category":
+        taken = values.to_numpy(dtype=np.int32)[place]
+        taken[place < 0] = MISSING
+    else:
+        taken = values.to_numpy(dtype=object)[place]
+        taken[place < 0] = None
+    return taken
+
+
+def count_conflicts(
+    values: pd.Series, column: Column, starts: NDArray[np.intp], tolerance: float
+) -> int:
+    """Things whose rows differ by more than the tolerance, relative to the larger value."""
+    if len(starts) == len(values):
+        return 0
+    if column.kind == "number":
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        texts = column.kind == "text"
+        codes = pd.factorize(values)[0] if texts else values.to_numpy()
+        numbers = np.where(codes < 0, np.nan, codes)
+    greatest = np.fmax.reduceat(numbers, starts)
+    least = np.fmin.reduceat(numbers, starts)
     size = np.maximum(np.abs(greatest), np.abs(least))
     return int((greatest - least > tolerance * size).sum())  # NaN compares as False
 
 
-def _set_aside(fruits: pd.DataFrame) -> pd.DataFrame:
-    """Fruits without a class, in the form of the sources' own set-aside rows."""
-    contents = [json.dumps(row, allow_nan=True) for row in fruits.to_dict("records")]
-    return pd.DataFrame(
-        {
-            "source": ["integration"] * len(fruits),
-            "file": [""] * len(fruits),
-            "row": fruits[KEY].to_numpy() if len(fruits) else np.zeros(0, dtype=np.int64),
-            "reason": ["no source names the class"] * len(fruits),
-            "content": contents,
-        }
-    )
-
-
-def save_set_aside(partition: Partition, number: int, *, folder: str, stage: str) -> dict[str, int]:
-    """Write the rows that a partition set aside; returns how many, by reason.
-
-    Args:
-        partition: from reading or from ``resolve``.
-        number: of the partition.
-        folder: the dataset's folder.
-        stage: first part of the file's name.
-    """
-    if partition.set_aside.empty:
-        return {}
-    path = Path(folder) / "set_aside" / f"{stage}-{number:05d}.parquet"
-    partition.set_aside.to_parquet(path, index=False)
-    reasons = partition.set_aside["reason"].value_counts()
-    return {str(reason): int(count) for reason, count in reasons.items()}
+def _provenance(
+    said_by: NDArray[np.int8],
+    starts: NDArray[np.intp],
+    places: Mapping[str, NDArray[np.intp]],
+    kept: NDArray[np.bool_],
+    sources: Sequence[str],
+) -> dict[str, int]:
+    """Rows and values by source, and things by the sources that know them."""
+    arrived = np.bincount(said_by, minlength=len(sources))
+    found = {f"rows: {name}": int(arrived[at]) for at, name in enumerate(sources)}
+    for column, place in places.items():
+        used = place[kept & (place >= 0)]
+        values = np.bincount(said_by[used], minlength=len(sources))
+        for at, name in enumerate(sources):
+            found[f"from: {column}: {name}"] = int(values[at])
+    if len(starts) and len(sources) <= MOST_SOURCES:
+        bits = np.left_shift(np.int64(1), said_by.astype(np.int64))
+        known_by = np.bitwise_or.reduceat(bits, starts)[kept]
+        for mask, number in zip(*np.unique(known_by, return_counts=True), strict=True):
+            names = [name for at, name in enumerate(sources) if int(mask) >> at & 1]
+            found[f"known by: {', '.join(names)}"] = int(number)
+    return found
