@@ -38,12 +38,12 @@ class Resumable:
         """As of the inner executor."""
         self._inner.begin(step, total)
 
-    def call(self, function: Callable[..., Any], *values: Any, **settings: Any) -> Any:
+    def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """As of the inner executor: short tasks are done again."""
         return self._inner.call(function, *values, **settings)
 
     def map(
-        self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
+        self, function: Callable[..., Any], /, *parts: Sequence[Any], **settings: Any
     ) -> list[Any]:
         """As of the inner executor, but for what was done before."""
         call = next(self._calls)

@@ -34,11 +34,11 @@ class Executor(Protocol):
     def begin(self, step: str, total: int) -> None:
         """Name the step that the next mapped tasks belong to, and how many it has."""
 
-    def call(self, function: Callable[..., Any], *values: Any, **settings: Any) -> Any:
+    def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """Call the function once and return its result: a short task, not counted, not stopped."""
 
     def map(
-        self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
+        self, function: Callable[..., Any], /, *parts: Sequence[Any], **settings: Any
     ) -> list[Any]:
         """Call the function on each part.
 
@@ -58,12 +58,12 @@ class InThisProcess:
     def begin(self, step: str, total: int) -> None:
         """Nothing to prepare."""
 
-    def call(self, function: Callable[..., Any], *values: Any, **settings: Any) -> Any:
+    def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """Call the function here."""
         return function(*values, **settings)
 
     def map(
-        self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
+        self, function: Callable[..., Any], /, *parts: Sequence[Any], **settings: Any
     ) -> list[Any]:
         """Call the function on each part, one after the other."""
         return [function(*each, **settings) for each in zip(*parts, strict=True)]
@@ -102,7 +102,7 @@ class OnCluster:
         self._step, self._done, self._total = step, 0, total
         self._tell(0)
 
-    def call(self, function: Callable[..., Any], *values: Any, **settings: Any) -> Any:
+    def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """Submit one task and wait for its result; ``should_stop`` is not asked.
 
         Raises:
@@ -112,7 +112,7 @@ class OnCluster:
         return self._results([partial(function, *values, **settings)], mapped=False)[0]
 
     def map(
-        self, function: Callable[..., Any], *parts: Sequence[Any], **settings: Any
+        self, function: Callable[..., Any], /, *parts: Sequence[Any], **settings: Any
     ) -> list[Any]:
         """Submit one task a part, wait for all of them and bring their results here.
 
