@@ -112,7 +112,8 @@ def test_a_folder_without_manifest_is_no_dataset(tmp_path: Path) -> None:
     [
         ("{", "not readable"),
         ("[]", "not a manifest"),
-        ('{"version": 1, "name": "x"}', "lacks inputs, targets, num_classes, shards"),
+        ('{"version": 2, "name": "x"}', "lacks inputs, targets, num_classes, layout, shards"),
+        ('{"version": 1, "name": "x"}', "has version 1 but .* version 2; preprocess again"),
     ],
 )
 def test_a_broken_manifest_is_refused(folder: Path, text: str, message: str) -> None:
@@ -124,7 +125,7 @@ def test_a_broken_manifest_is_refused(folder: Path, text: str, message: str) -> 
 def test_a_manifest_of_another_version_is_refused(folder: Path) -> None:
     manifest = read_manifest(folder) | {"version": 99}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(SourceError, match="version 99"):
+    with pytest.raises(SourceError, match=r"version 99.*preprocess again"):
         read_manifest(folder)
 
 
