@@ -1,9 +1,9 @@
-"""Exact medians and quartiles of columns that lie in parts on many machines, in two passes.
+"""Exact quantiles of columns that lie in parts on many machines, in two passes.
 
 The value of a given rank in the sorted column cannot be merged from the parts' own medians. So the
-first pass sends some hundred evenly spaced values of each sorted part, with their ranks, from which
-follows a narrow bracket that must hold the value. The second pass sends only the few values inside
-the bracket, and how many lie below. The result is the value that sorting everything would give.
+first pass takes a sample of each part, from which follows a narrow bracket for the value. The
+second pass sends only the few values inside the bracket, and how many lie below. The result is the
+value that sorting everything would give. No part is ever sorted.
 """
 
 from __future__ import annotations
@@ -13,28 +13,23 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from labkit.errors import SourceError
+from labkit.preprocess.parts import Part, map_parts
+from labkit.preprocess.statistics.brackets import (
+    STANDARD_ERRORS,
+    Bracket,
+    Sample,
+    find_brackets,
+    sample_values,
+)
 from labkit.preprocess.tasks import Executor
 
-Columns = Mapping[Hashable, NDArray[np.floating[Any]]]
-SAMPLE_SIZE = 256
-
-
-class Sample(NamedTuple):
-    """Some values of one sorted part and their ranks in it; the least and greatest included."""
-
-    num_values: int
-    values: NDArray[np.floating[Any]]
-    ranks: NDArray[np.int64]
-
-
-class Bracket(NamedTuple):
-    """The value of this rank, counted from 0, is in [low, high]."""
-
-    rank: int
-    low: float
-    high: float
+Array = NDArray[np.float64]
+Select = Callable[..., Mapping[Hashable, Array | Sequence[Array]]]
+WIDER = (STANDARD_ERRORS, 8 * STANDARD_ERRORS, math.inf)  # tried one after the other
 
 
 class Inside(NamedTuple):
@@ -42,129 +37,171 @@ class Inside(NamedTuple):
 
     below: int  # values < low
     at_low: int  # values == low: counted, not sent, as a column may have many ties
-    between: NDArray[np.floating[Any]]  # values in (low, high)
+    between: Array  # values in (low, high)
+    at_high: int  # values == high, unless low is the same
+
+
+class Ranked(NamedTuple):
+    """The values of some ranks of a column."""
+
+    num_values: int
+    values: Mapping[int, float]
+
+    def quantile(self, fraction: float) -> float:
+        """What ``numpy.nanquantile`` gives; the fraction must be among those asked for."""
+        if not self.num_values:
+            return math.nan
+        place = (self.num_values - 1) * fraction
+        rank = math.floor(place)
+        low = self.values[rank]
+        high = self.values[min(rank + 1, self.num_values - 1)]
+        # numpy's own interpolation, so that the last bit is the same
+        weight, apart = place - rank, high - low
+        return (high - apart * (1 - weight) if weight >= 0.5 else low + apart * weight) + 0.0
+
+    @property
+    def median(self) -> float:
+        """What ``numpy.nanmedian`` gives; 0.5 must be among the fractions asked for."""
+        if not self.num_values:
+            return math.nan
+        low, high = self.values[(self.num_values - 1) // 2], self.values[self.num_values // 2]
+        return (low if self.num_values % 2 else (low + high) / 2) + 0.0
 
 
 def exact_quantiles(
     executor: Executor,
-    partitions: Sequence[Any],
-    select: Callable[[Any], Columns],
+    parts: Sequence[Part],
+    select: Select,
     fractions: Sequence[float],
+    **settings: Any,
 ) -> dict[Hashable, dict[float, float]]:
-    """Quantiles of every column that ``select`` finds in the partitions; 2 tasks a partition.
+    """Quantiles of every column that ``select`` finds in the parts; 2 tasks a part.
 
     Args:
         executor: runs the two passes.
-        partitions: handles of partitions.
-        select: module-level function; same keys for every partition, NaN where missing.
+        parts: the rows.
+        select: module-level function ``select(frame, **settings)``; by key an array, or several
+            that belong together, NaN where missing; a part may lack a key.
         fractions: each in [0, 1]; 0.5 is the median.
+        settings: handed to ``select``.
     Returns:
-        By key and fraction. A median equals ``numpy.nanmedian`` of the whole column bit for bit,
-        other fractions ``numpy.nanquantile``; NaN for a column without values.
+        By key and fraction; equal to ``numpy.nanquantile`` of the whole column bit for bit, NaN for
+        a column without values.
     """
-    samples = executor.collect(sample_part, partitions, select=select)
-    brackets = find_brackets(samples, fractions)
-    insides = executor.collect(count_part, partitions, select=select, brackets=brackets)
-    values = {
-        key: {
-            bracket.rank: _value_at(bracket, [part[key][place] for part in insides])
-            for place, bracket in enumerate(found)
-        }
-        for key, found in brackets.items()
-    }
-    counts = {key: sum(part[key].num_values for part in samples) for key in brackets}
+    sampled = map_parts(executor, sample_part, parts, select=select, settings=settings)
+    samples: dict[Hashable, list[Sample]] = {}
+    for part in sampled:
+        for key, each in part.items():
+            samples.setdefault(key, []).extend(each)
+    ranked = find_ranked(executor, parts, select, samples, fractions, **settings)
     return {
-        key: {fraction: _quantile(values[key], counts[key], fraction) for fraction in fractions}
-        for key in brackets
+        key: {fraction: found.quantile(fraction) for fraction in fractions}
+        for key, found in ranked.items()
     }
 
 
-def sample_part(partition: Any, *, select: Callable[[Any], Columns]) -> dict[Hashable, Sample]:
-    """First pass over one partition."""
-    samples = {}
-    for key, column in select(partition).items():
-        ordered = np.sort(column[~np.isnan(column)])
-        size = min(SAMPLE_SIZE, len(ordered))
-        ranks = np.unique(np.linspace(0, max(len(ordered) - 1, 0), size).round().astype(np.int64))
-        samples[key] = Sample(len(ordered), ordered[ranks], ranks)
-    return samples
+def find_ranked(
+    executor: Executor,
+    parts: Sequence[Part],
+    select: Select,
+    samples: Mapping[Hashable, Sequence[Sample]],
+    fractions: Sequence[float],
+    **settings: Any,
+) -> dict[Hashable, Ranked]:
+    """The second pass: the values on either side of each fraction, by key; 1 task a part.
+
+    Raises:
+        SourceError: the rows are not those that were sampled.
+    """
+    counts = {key: sum(each.num_values for each in samples[key]) for key in samples}
+    missed = {key: _ranks(counts[key], fractions) for key in samples if counts[key]}
+    found: dict[Hashable, dict[int, float]] = {key: {} for key in samples}
+    for errors in WIDER:
+        if not missed:
+            break
+        brackets = {key: find_brackets(samples[key], missed[key], errors) for key in missed}
+        insides = map_parts(
+            executor, count_part, parts, select=select, brackets=brackets, settings=settings
+        )
+        for key, wanted in brackets.items():
+            shares = [part[key] for part in insides if key in part]
+            for place, bracket in enumerate(wanted):
+                found[key] |= _values_in(bracket, [each[place] for each in shares])
+        left = {key: [r for r in ranks if r not in found[key]] for key, ranks in missed.items()}
+        missed = {key: ranks for key, ranks in left.items() if ranks}
+    if missed:
+        raise SourceError(
+            f"the values of {', '.join(map(str, missed))} changed while they were read; see that "
+            "nothing writes to the sources, then start again"
+        )
+    return {key: Ranked(counts[key], found[key]) for key in samples}
 
 
-def find_brackets(
-    samples: Sequence[Mapping[Hashable, Sample]], fractions: Sequence[float]
-) -> dict[Hashable, list[Bracket]]:
-    """What the second pass must look into, per column and rank that a fraction needs."""
-    brackets: dict[Hashable, list[Bracket]] = {}
-    for key in samples[0]:
-        parts = [part[key] for part in samples if part[key].num_values]
-        total = sum(part.num_values for part in parts)
-        brackets[key] = _brackets(parts, _ranks(total, fractions)) if total else []
-    return brackets
+def sample_part(
+    frame: pd.DataFrame, *, select: Select, settings: Mapping[str, Any]
+) -> dict[Hashable, list[Sample]]:
+    """First pass over one part."""
+    return {
+        key: [sample_values(values) for values in _arrays(given)]
+        for key, given in select(frame, **settings).items()
+    }
+
+
+def count_part(
+    frame: pd.DataFrame,
+    *,
+    select: Select,
+    brackets: Mapping[Hashable, Sequence[Bracket]],
+    settings: Mapping[str, Any],
+) -> dict[Hashable, list[Inside]]:
+    """Second pass over one part."""
+    return {
+        key: [inside_of(_arrays(given), bracket) for bracket in brackets[key]]
+        for key, given in select(frame, **settings).items()
+        if key in brackets
+    }
+
+
+def inside_of(arrays: Sequence[Array], bracket: Bracket) -> Inside:
+    """What lies below and in the bracket; a comparison with NaN is never true."""
+    low, high = bracket.low, bracket.high
+    below = at_low = at_high = 0
+    between = []
+    for values in arrays:
+        below += int(np.count_nonzero(values < low))
+        at_low += int(np.count_nonzero(values == low))
+        if high > low:
+            at_high += int(np.count_nonzero(values == high))
+            between.append(values[(values > low) & (values < high)])
+    return Inside(below, at_low, np.concatenate(between) if between else np.empty(0), at_high)
+
+
+def _arrays(given: Array | Sequence[Array]) -> Sequence[Array]:
+    return (given,) if isinstance(given, np.ndarray) else given
 
 
 def _ranks(total: int, fractions: Sequence[float]) -> list[int]:
     """The whole ranks on either side of each fraction."""
-    places = [(total - 1) * fraction for fraction in fractions]
-    return sorted({rank for place in places for rank in (math.floor(place), math.ceil(place))})
+    lower = {math.floor((total - 1) * fraction) for fraction in fractions}
+    return sorted({min(rank + more, total - 1) for rank in lower for more in (0, 1)})
 
 
-def _brackets(parts: Sequence[Sample], ranks: Sequence[int]) -> list[Bracket]:
-    candidates = np.unique(np.concatenate([part.values for part in parts]))
-    most_below = np.zeros(len(candidates), dtype=np.int64)  # at most so many are < candidate
-    least_up_to = np.zeros(len(candidates), dtype=np.int64)  # at least so many are <= candidate
-    for part in parts:
-        after = np.searchsorted(part.values, candidates, side="left")
-        most_below += np.append(part.ranks, part.num_values)[after]
-        upto = np.searchsorted(part.values, candidates, side="right")
-        least_up_to += np.append(0, part.ranks + 1)[upto]
-    found = []
-    for rank in ranks:
-        low = candidates[np.searchsorted(most_below, rank, side="right") - 1]
-        high = candidates[np.searchsorted(least_up_to, rank + 1, side="left")]
-        found.append(Bracket(rank, float(low), float(high)))
-    return found
-
-
-def count_part(
-    partition: Any,
-    *,
-    select: Callable[[Any], Columns],
-    brackets: Mapping[Hashable, Sequence[Bracket]],
-) -> dict[Hashable, list[Inside]]:
-    """Second pass over one partition."""
-    insides = {}
-    for key, column in select(partition).items():
-        ordered = np.sort(column[~np.isnan(column)])
-        insides[key] = [_inside(ordered, bracket) for bracket in brackets[key]]
-    return insides
-
-
-def _inside(ordered: NDArray[np.floating[Any]], bracket: Bracket) -> Inside:
-    below = int(np.searchsorted(ordered, bracket.low, side="left"))
-    past_low = int(np.searchsorted(ordered, bracket.low, side="right"))
-    at_high = int(np.searchsorted(ordered, bracket.high, side="left"))
-    return Inside(below, past_low - below, ordered[past_low : max(at_high, past_low)])
-
-
-def _value_at(bracket: Bracket, parts: Sequence[Inside]) -> float:
-    """The value of the bracket's rank in the whole column."""
-    place = bracket.rank - sum(part.below for part in parts)
-    at_low = sum(part.at_low for part in parts)
-    assert place >= 0, f"rank {bracket.rank} lies below its bracket"
-    if place < at_low:
-        return bracket.low
-    between = np.sort(np.concatenate([part.between for part in parts]))
-    place -= at_low
-    return float(between[place]) if place < len(between) else bracket.high
-
-
-def _quantile(values: Mapping[int, float], total: int, fraction: float) -> float:
-    """Between the two ranks, as numpy does it, so that the last bit is the same."""
-    if not total:
-        return math.nan
-    place = (total - 1) * fraction
-    low, high = values[math.floor(place)], values[math.ceil(place)]
-    if fraction == 0.5:
-        return float(np.mean([low, high]))
-    weight, apart = place - math.floor(place), high - low
-    return high - apart * (1 - weight) if weight >= 0.5 else low + apart * weight
+def _values_in(bracket: Bracket, shares: Sequence[Inside]) -> dict[int, float]:
+    """The values of those of the bracket's ranks that it holds."""
+    start = sum(share.below for share in shares)
+    past_low = start + sum(share.at_low for share in shares)
+    between = np.concatenate([np.empty(0), *(share.between for share in shares)])
+    past_between = past_low + len(between)
+    stop = past_between + sum(share.at_high for share in shares)
+    places = [rank - past_low for rank in bracket.ranks if past_low <= rank < past_between]
+    if places:
+        between = np.partition(between, places)
+    values = {}
+    for rank in bracket.ranks:
+        if start <= rank < past_low:
+            values[rank] = bracket.low
+        elif past_low <= rank < past_between:
+            values[rank] = float(between[rank - past_low])
+        elif past_between <= rank < stop:
+            values[rank] = bracket.high
+    return values

@@ -1,0 +1,76 @@
+"""Which rows belong together: by class, by source, and all of them.
+
+The rows of a part are brought in the order of their cells (a source and a class) once; then every
+group of rows is one or a few slices, and nothing more is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labkit.preprocess.schema import MISSING, SOURCE, Schema, label_codes
+
+Group = tuple[str, int]  # ("all", 0), ("class", its code) or ("source", its code)
+ALL: Group = ("all", 0)
+
+
+class Cell(NamedTuple):
+    """Rows of one source and one class; ``MISSING`` for a class that is not known."""
+
+    source: int
+    label: int
+
+
+class Cells:
+    """The cells of one part.
+
+    Args:
+        frame: the rows.
+        schema: names the label; without one there are no classes.
+        by_source: whether the sources are told apart.
+    """
+
+    def __init__(self, frame: pd.DataFrame, schema: Schema, *, by_source: bool) -> None:
+        num_rows = len(frame)
+        labels = label_codes(frame, schema)
+        sources = frame[SOURCE].to_numpy() if by_source else np.zeros(num_rows, dtype=np.int8)
+        width = len(schema.class_names) + 1
+        codes = sources.astype(np.int32) * width + (labels - MISSING)
+        counts = np.bincount(codes)
+        present = np.flatnonzero(counts)
+        self.cells = [Cell(int(code // width), int(code % width) + MISSING) for code in present]
+        self.num_rows = num_rows
+        starts = [0, *np.cumsum(counts[present]).tolist()]
+        self.slices = [slice(start, stop) for start, stop in pairwise(starts)]
+        self.of_row = np.searchsorted(present, codes)  # (rows,) place of each row's cell
+        # numpy sorts short whole numbers by their digits, in a time that grows with the rows only
+        short = self.of_row.astype(np.uint16) if len(present) < 1 << 16 else self.of_row
+        self._order = np.argsort(short, kind="stable") if len(present) > 1 else None
+
+    def ordered(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(rows,) the values in the order of the cells; not copied where there is one cell."""
+        return values if self._order is None else values[self._order]
+
+    def slices_by_group(self) -> dict[Group, list[slice]]:
+        """Where each group's rows lie in the ordered rows, neighbours as one slice."""
+        found: dict[Group, list[slice]] = {}
+        for cell, part in zip(self.cells, self.slices, strict=True):
+            for group in groups_of(cell):
+                slices = found.setdefault(group, [])
+                if slices and slices[-1].stop == part.start:
+                    slices[-1] = slice(slices[-1].start, part.stop)
+                else:
+                    slices.append(part)
+        return found
+
+
+def groups_of(cell: Cell) -> Sequence[Group]:
+    """The groups that a cell's rows belong to."""
+    groups = [ALL, ("source", cell.source)]
+    return [*groups, ("class", cell.label)] if cell.label != MISSING else groups
