@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,13 @@ def content_keys(
     for name in names:
         mixed = hash_ids((mixed ^ _hashes(frame[name], schema.column(name))).view(np.int64))
     return mixed.view(np.int64)
+
+
+def changes(*values: NDArray[Any]) -> NDArray[np.bool_]:
+    """(rows,) where a row differs in any of these from the one before it; the first row does."""
+    differs = np.ones(len(values[0]), dtype=bool)
+    differs[1:] = np.logical_or.reduce([each[1:] != each[:-1] for each in values])
+    return differs
 
 
 def is_missing(values: pd.Series, column: Column) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labkit.preprocess.integrate.aside import describe_rows, save_set_aside
-from labkit.preprocess.integrate.keys import is_missing
+from labkit.preprocess.integrate.keys import changes, is_missing
 from labkit.preprocess.integrate.settings import IntegrationSettings
 from labkit.preprocess.schema import KEY, MISSING, SOURCE, Column, Schema, label_codes
 
@@ -60,7 +60,7 @@ def resolve(
         frame: all rows of the bucket, in the order in which the sources hold them.
         sources: names, in the order of their priority.
     """
-    rows, starts, repeats = group_rows(frame, schema, keep=settings.duplicates == "keep")
+    rows, starts, repeats = group_rows(frame, schema, settings)
     kept_repeats = settings.duplicates == "keep"
     duplicates = 0 if kept_repeats else int(repeats.sum())
     counts = {
@@ -93,12 +93,10 @@ def resolve(
 
 
 def group_rows(
-    frame: pd.DataFrame, schema: Schema, *, keep: bool
+    frame: pd.DataFrame, schema: Schema, settings: IntegrationSettings
 ) -> tuple[pd.DataFrame, NDArray[np.intp], NDArray[np.bool_]]:
     """Rows of the same thing side by side, the most trusted source first.
 
-    Args:
-        keep: rows that repeat within a source are things of their own.
     Returns:
         The rows in order, (things,) where each thing starts, and (rows,) which rows repeat an
         earlier one of the same thing and source.
@@ -107,54 +105,49 @@ def group_rows(
     order = np.lexsort((said_by, keys))
     keys, said_by = keys[order], said_by[order]
     rows = frame.take(order).reset_index(drop=True)
-    apart = _unlike(rows, keys, schema)
+    apart = np.zeros(len(rows), dtype=np.int64)
+    if schema.key or settings.match is None:  # else keys say what resembles, not what is equal
+        apart = _unlike(rows, keys, schema)
     if apart.any():
         # by thing within the key, in the order in which each is first met
         order = np.lexsort((said_by, apart, keys))
         keys, said_by, apart = keys[order], said_by[order], apart[order]
         rows = rows.take(order).reset_index(drop=True)
-    new_thing = _changes(keys, apart)
-    new_source = new_thing | _changes(said_by)
-    if keep and not new_source.all():
+    new_thing = changes(keys, apart)
+    new_source = new_thing | changes(said_by)
+    if settings.duplicates == "keep" and not new_source.all():
         # the n-th row of a thing in each source
         places = np.arange(len(rows))
         repeat = places - np.maximum.accumulate(np.where(new_source, places, 0))
         order = np.lexsort((said_by, repeat, np.cumsum(new_thing)))
         rows = rows.take(order).reset_index(drop=True)
-        new_thing = _changes(np.cumsum(new_thing)[order], repeat[order])
+        new_thing = changes(np.cumsum(new_thing)[order], repeat[order])
         return rows, np.flatnonzero(new_thing), repeat[order] > 0
     return rows, np.flatnonzero(new_thing), ~new_source
-
-
-def _changes(*values: NDArray[Any]) -> NDArray[np.bool_]:
-    """(rows,) where a row differs from the one before it; the first row does."""
-    changes = np.ones(len(values[0]), dtype=bool)
-    changes[1:] = np.logical_or.reduce([each[1:] != each[:-1] for each in values])
-    return changes
 
 
 def _unlike(rows: pd.DataFrame, keys: NDArray[np.int64], schema: Schema) -> NDArray[np.int64]:
     """(rows,) 0, or a number that tells rows apart whose key is equal only by chance.
 
-    What a key was made from is the key columns, or all columns where there is no key. A key
-    column that is missing, of a row that was matched by similarity, agrees with every key.
+    What a key was made from is the key columns, or all columns where there is no key. A row that
+    lacks a key column was matched by similarity and agrees with every key.
     """
     apart = np.zeros(len(rows), dtype=np.int64)
-    new_key = _changes(keys)
+    new_key = changes(keys)
     starts = np.flatnonzero(new_key)
     if len(starts) == len(rows):
         return apart
     names = schema.key or tuple(column.name for column in schema.columns)
     run = np.cumsum(new_key) - 1
+    known = {name: ~is_missing(rows[name], schema.column(name)) for name in names}
+    told = np.ones(len(rows), dtype=bool)  # rows whose identity is known
+    if schema.key:
+        told = np.logical_and.reduce(list(known.values()))
+    first = first_present(told, starts)[run]
     unlike = np.zeros(len(rows), dtype=bool)
-    for name in names:
-        column = schema.column(name)
-        known = ~is_missing(rows[name], column)
-        first = first_present(known, starts)[run]
+    for name, here in known.items():
         values = rows[name].to_numpy()
-        unlike |= known & (values != values[first])
-        if not schema.key:
-            unlike |= ~known & (first >= 0)
+        unlike |= told & ((here != here[first]) | (here & (values != values[first])))
     for key in np.unique(keys[unlike]):  # hardly ever one
         start, stop = np.searchsorted(keys, key), np.searchsorted(keys, key, side="right")
         apart[start:stop] = _numbered(rows.iloc[start:stop], names, schema)
@@ -164,7 +157,7 @@ def _unlike(rows: pd.DataFrame, keys: NDArray[np.int64], schema: Schema) -> NDAr
 def _numbered(rows: pd.DataFrame, names: Sequence[str], schema: Schema) -> list[int]:
     """A number for each different content, in the order in which it is first met."""
     missing = [is_missing(rows[name], schema.column(name)) for name in names]
-    fits_all = np.logical_and.reduce(missing) & bool(schema.key)
+    fits_all = np.logical_or.reduce(missing) & bool(schema.key)
     numbers: dict[str, int] = {}
     contents = rows[list(names)].itertuples(index=False, name=None)
     return [
