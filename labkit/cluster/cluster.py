@@ -266,7 +266,7 @@ class Cluster:
             self._owned.close(timeout=CLOSE_S)
         if self.kind != "existing":
             end_processes(servers, CLOSE_S)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
 
     def _fork_servers(self) -> list[psutil.Process]:
         """The fork server of this host, if it is ours and runs."""
@@ -323,6 +323,14 @@ def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
         except psutil.TimeoutExpired:
             logger.warning("process %d did not end by itself and is killed", process.pid)
             process.kill()
+
+
+def remove_folder(folder: Path, timeout_s: float = CLOSE_S) -> None:
+    """Remove a folder that a worker which is being restarted may still write to."""
+    deadline = time.monotonic() + timeout_s
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def _close(method: weakref.WeakMethod[Callable[[], None]]) -> None:

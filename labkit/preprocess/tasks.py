@@ -159,34 +159,42 @@ class OnCluster:
             except CancelledError as error:
                 raise ClusterError(self._closed()) from error
             finished = [future for future in state.done if future.status == "finished"]
-            places = [pending[future] for future in finished]
-            for place, value in zip(places, self._gather(finished), strict=True):
-                results[place] = value
-            for future in state.done:
+            for future, value in self._gather(finished):
+                results[pending.pop(future)] = value
+            for future in [each for each in state.done if each.status in ("error", "lost")]:
                 place = pending.pop(future)
-                if future.status != "finished":
-                    self._check_again(future, tries[place])
-                    tries[place] += 1
-                    pending[self._submit(calls[place])] = place
+                self._check_again(future, tries[place])
+                tries[place] += 1
+                pending[self._submit(calls[place])] = place
+            if any(future.status == "cancelled" for future in pending):
+                raise ClusterError(self._closed())
             last_done_s = time.monotonic()
             if mapped:
                 self._tell(len(finished))
         return results
 
-    def _gather(self, futures: list[Any]) -> list[Any]:
-        """Results that are there; asked for together, since each question is a round trip."""
+    def _gather(self, futures: list[Any]) -> list[tuple[Any, Any]]:
+        """Each future with its result; asked for together, since each question is a round trip.
+
+        A result can be lost with its worker before it is here, and the worker that makes it again
+        can die as well: then none is returned, and the futures say what became of them.
+        """
+        from distributed import KilledWorker
+
         gather = partial(self._client.gather, futures, asynchronous=True)
-        values: list[Any] = self._client.sync(gather, callback_timeout=self._stall_s)
-        return values
+        try:
+            values = self._client.sync(gather, callback_timeout=self._stall_s)
+        except KilledWorker:
+            return []
+        return list(zip(futures, values, strict=True))
 
     def _check_again(self, future: Any, tries: int) -> None:
         """Raise unless the task failed only because its worker died, and may be tried again."""
-        if future.status != "error":
-            raise ClusterError(self._closed())
-        cause = future.exception(timeout=self._stall_s)
+        self._require_open()
         from distributed import KilledWorker
 
-        if not isinstance(cause, KilledWorker):
+        cause = future.exception(timeout=self._stall_s) if future.status == "error" else None
+        if cause is not None and not isinstance(cause, KilledWorker):
             future.result(timeout=self._stall_s)  # raises the task's own error, LabError or not
         if tries >= MAX_RETRIES:
             raise ClusterError(
