@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from labkit.errors import SettingError, SourceError
 from labkit.preprocess.parts import Part, map_parts
-from labkit.preprocess.schema import KEY, Schema, column_values, label_codes
+from labkit.preprocess.schema import KEY, Schema, label_codes
 from labkit.preprocess.split import is_test
 from labkit.preprocess.statistics.moments import Moments, merge_columns, moments_of
 from labkit.preprocess.statistics.quantiles import exact_quantiles
@@ -30,7 +29,7 @@ from labkit.preprocess.transform.discretise import (
 from labkit.preprocess.transform.encode import Encode, fit_encode
 from labkit.preprocess.transform.fitted import Rule, Transformation, read_codes
 from labkit.preprocess.transform.generalise import Lift, make_lift
-from labkit.preprocess.transform.scale import QUARTILES, fit_scale
+from labkit.preprocess.transform.scale import QUARTILES, fit_scale, read_numbers
 from labkit.preprocess.transform.settings import TransformationSettings
 
 Quantiles = Mapping[Hashable, Mapping[float, float]]
@@ -140,13 +139,13 @@ def summarise(
     train = ~is_test(frame[KEY].to_numpy())
     moments: dict[Hashable, Moments] = {}
     for name in plan.numbers:
-        moments[name] = moments_of(column_values(frame, name)[train])
+        moments[name] = moments_of(read_numbers(frame, name)[train])
     counts = {}
     for name, lift in plan.lifts.items():
         size = len(lift.names if lift else schema.column(name).names)
         codes = read_codes(frame, name, lift, None)[train]
         counts[name] = np.bincount(codes[(codes >= 0) & (codes < size)], minlength=size)
-    different = {name: _distinct(column_values(frame, name)[train]) for name in distinct}
+    different = {name: _distinct(read_numbers(frame, name)[train]) for name in distinct}
     return Summary(moments, counts, different)
 
 
@@ -155,7 +154,7 @@ def training_values(
 ) -> dict[Hashable, NDArray[np.float64]]:
     """The training rows' values of number columns."""
     train = ~is_test(frame[KEY].to_numpy())
-    return {name: column_values(frame, name)[train] for name in columns}
+    return {name: read_numbers(frame, name)[train] for name in columns}
 
 
 def count_fine(
@@ -165,9 +164,7 @@ def count_fine(
     train = ~is_test(frame[KEY].to_numpy())
     labels = label_codes(frame, schema)[train]
     return {
-        name: count_classes(
-            column_values(frame, name)[train], labels, ends, len(schema.class_names)
-        )
+        name: count_classes(read_numbers(frame, name)[train], labels, ends, len(schema.class_names))
         for name, ends in cuts.items()
     }
 
@@ -190,8 +187,7 @@ def _find_quantiles(
     if not needed:
         return {}
     fractions = sorted({each for found in needed.values() for each in found})
-    select = partial(training_values, columns=tuple(needed))
-    return exact_quantiles(executor, parts, select, fractions)
+    return exact_quantiles(executor, parts, training_values, fractions, columns=tuple(needed))
 
 
 def _find_bins(

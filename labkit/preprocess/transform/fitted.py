@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labkit.preprocess.schema import KEY, Column, Schema, column_values
+from labkit.preprocess.schema import KEY, Column, Schema
 from labkit.preprocess.transform.discretise import Bins
 from labkit.preprocess.transform.encode import Encode
 from labkit.preprocess.transform.generalise import Lift
-from labkit.preprocess.transform.scale import Scale
+from labkit.preprocess.transform.scale import Scale, read_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Rule:
         if self.encode is not None:
             self.encode.write(self.codes(frame), inputs)
         elif self.scale is not None:
-            inputs[:, 0] = self.scale.apply(column_values(frame, self.column))
+            inputs[:, 0] = self.scale.apply(read_numbers(frame, self.column))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
@@ -121,7 +121,7 @@ class Transformation:
                 found["unseen"][rule.column] = rule.encode.count_unseen(codes)
                 found["missing"][rule.column] = int((codes < 0).sum())
             elif rule.scale is not None:
-                values = column_values(frame, rule.column)
+                values = read_numbers(frame, rule.column)
                 found["beyond"][rule.column] = rule.scale.count_beyond(values)
                 found["missing"][rule.column] = int(np.isnan(values).sum())
         return {
@@ -159,9 +159,9 @@ def read_codes(
 ) -> NDArray[np.int32]:
     """(rows,) categories of a column; numbers become such by intervals or bins."""
     if bins is not None:
-        return bins.codes(column_values(frame, column))
+        return bins.codes(read_numbers(frame, column))
     if lift is not None:
-        return lift.codes(column_values(frame, column) if lift.edges else frame[column].to_numpy())
+        return lift.codes(read_numbers(frame, column) if lift.edges else frame[column].to_numpy())
     codes: NDArray[np.int32] = frame[column].to_numpy(dtype=np.int32)
     return codes
 

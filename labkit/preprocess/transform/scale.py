@@ -5,17 +5,29 @@ Test rows and new data are shifted and divided by the same numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from labkit.preprocess.schema import column_values
 from labkit.preprocess.statistics.moments import Moments
 from labkit.preprocess.transform.settings import Scaling
 
 QUARTILES = (0.25, 0.5, 0.75)
+GREATEST = float(np.finfo(np.float32).max)  # inputs are float32
+
+
+def read_numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """(rows,) one number column; what is not finite is missing, NaN."""
+    values = column_values(frame, column)
+    if np.isinf(values).any():
+        return np.where(np.isinf(values), np.nan, values)
+    return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +56,7 @@ class Scale:
         """(rows,) scaled, with no gaps."""
         whole = np.where(np.isnan(values), self.fill, values)
         scaled: NDArray[np.float64] = (whole - self.shift) / self.width
-        return scaled
+        return np.clip(scaled, -GREATEST, GREATEST, out=scaled)
 
     def count_beyond(self, values: NDArray[np.float64]) -> int:
         """Values outside what the training rows held."""
@@ -78,10 +90,10 @@ def fit_scale(method: Scaling, moments: Moments, quartiles: Mapping[float, float
     return Scale(
         method=method,
         shift=shift,
-        width=width or 1.0,
+        width=width if width and math.isfinite(width) else 1.0,
         fill=fill,
         mean=moments.mean,
-        std=std,
+        std=std if math.isfinite(std) else GREATEST,
         least=moments.minimum,
         greatest=moments.maximum,
     )

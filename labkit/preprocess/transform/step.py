@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labkit.preprocess.parts import Part, map_parts
-from labkit.preprocess.schema import Schema, add_counts, column_values, label_codes
+from labkit.preprocess.schema import Schema, add_counts, label_codes
+from labkit.preprocess.statistics.histogram import Counts, count_values, merge
 from labkit.preprocess.step import StepResult
 from labkit.preprocess.tasks import Executor
 from labkit.preprocess.transform.fit import fit, num_passes
@@ -20,17 +21,17 @@ from labkit.preprocess.transform.settings import TransformationSettings
 HISTOGRAM_BINS = 40
 HISTOGRAM_RANGE = (-6.0, 6.0)
 MAX_PICTURES = 16
-NO_CLASS = "all"  # in a histogram of data without a label
 
 
 class Picture(NamedTuple):
-    """What one part shows: rows by class and bin, and what was not as in training."""
+    """What one part shows: histograms, rows by category, and what was not as in training."""
 
-    before: dict[str, NDArray[np.int64]]  # (classes, bins + 2)
-    own: dict[str, NDArray[np.int64]]
-    after: dict[str, NDArray[np.int64]]
+    before: Counts
+    own: Counts
+    after: Counts
     names: dict[str, NDArray[np.int64]]  # (names,) rows by category
     counts: dict[str, dict[str, int]]
+    unlabelled: int
 
 
 def transform(
@@ -48,71 +49,57 @@ def transform(
         schema: their columns.
         settings: what is done to which column.
         rows: how many there are.
+    Returns:
+        Parts of inputs. Rows whose class is not known are in them, but not counted: they are left
+        out of the shards.
     Raises:
         SettingError: settings that do not fit the columns.
         SourceError: no column is left.
     """
     executor.begin("transformation", (num_passes(schema, settings) + 1) * len(parts))
     fitted = fit(executor, parts, schema, settings)
-    shown: list[Picture] = map_parts(
-        executor, picture_part, parts, fitted=fitted, schema=schema, edges=_edges()
-    )
+    shown: list[Picture] = map_parts(executor, picture_part, parts, fitted=fitted, schema=schema)
     counts = {
         what: add_counts([each.counts[what] for each in shown])
         for what in ("unseen", "beyond", "missing")
     }
+    unlabelled = sum(each.unlabelled for each in shown)
     return StepResult(
         parts=[part.then(fitted) for part in parts],
         schema=fitted.schema_after(schema),
-        rows_out=rows,
-        note=_note(fitted, counts),
+        rows_out=rows - unlabelled,
+        note=_note(fitted, counts, unlabelled),
         fitted=fitted,
-        details=_details(fitted, counts),
-        picture=_merge_pictures(shown, fitted, schema),
+        details={**_details(fitted, counts), "unlabelled": unlabelled},
+        picture=_merge_pictures(shown, fitted),
     )
 
 
-def picture_part(
-    frame: pd.DataFrame, *, fitted: Transformation, schema: Schema, edges: NDArray[np.float64]
-) -> Picture:
+def picture_part(frame: pd.DataFrame, *, fitted: Transformation, schema: Schema) -> Picture:
     """One part's histograms before and after, and counts."""
-    labels = label_codes(frame, schema)
-    num_classes = max(len(schema.class_names), 1)
-    if not schema.label:
-        labels = np.zeros(len(frame), dtype=np.int32)
-    after = fitted.apply(frame)
-    picture = Picture({}, {}, {}, {}, fitted.count(frame))
+    names = {}
     for rule in fitted.rules:
         if rule.encode is not None:
             size = len(rule.encode.names)
             codes = rule.codes(frame)
-            picture.names[rule.column] = np.bincount(
-                codes[(codes >= 0) & (codes < size)], minlength=size
-            )
-    for name, own in _own_edges(fitted).items():
-        before = column_values(frame, name)
-        scaled = after[name].to_numpy(dtype=np.float64)
-        picture.before[name] = _histogram(before, labels, edges, num_classes)
-        picture.own[name] = _histogram(before, labels, own, num_classes)
-        picture.after[name] = _histogram(scaled, labels, edges, num_classes)
-    return picture
+            names[rule.column] = np.bincount(codes[(codes >= 0) & (codes < size)], minlength=size)
+    own: Counts = {}
+    for column, each in _own_edges(fitted).items():
+        own |= count_values(frame, schema=schema, columns=[column], edges=each.tolist())
+    columns, edges = list(own), _edges()
+    return Picture(
+        before=count_values(frame, schema=schema, columns=columns, edges=edges),
+        own=own,
+        after=count_values(fitted.apply(frame), schema=schema, columns=columns, edges=edges),
+        names=names,
+        counts=fitted.count(frame),
+        unlabelled=int((label_codes(frame, schema) < 0).sum()) if schema.label else 0,
+    )
 
 
-def _histogram(
-    values: NDArray[np.float64],
-    labels: NDArray[np.int32],
-    edges: NDArray[np.float64],
-    num_classes: int,
-) -> NDArray[np.int64]:
-    """(classes, bins + 2) rows: below the first edge, in the bins, from the last edge on."""
-    known = ~np.isnan(values) & (labels >= 0) & (labels < num_classes)
-    size = len(edges) + 1
-    places = labels[known] * size + np.searchsorted(edges, values[known], side="right")
-    return np.bincount(places, minlength=num_classes * size).reshape(num_classes, size)
-
-
-def _edges() -> NDArray[np.float64]:
-    return np.linspace(*HISTOGRAM_RANGE, HISTOGRAM_BINS + 1)
+def _edges() -> list[float]:
+    edges: list[float] = np.linspace(*HISTOGRAM_RANGE, HISTOGRAM_BINS + 1).tolist()
+    return edges
 
 
 def _own_edges(fitted: Transformation) -> dict[str, NDArray[np.float64]]:
@@ -127,18 +114,12 @@ def _own_edges(fitted: Transformation) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _merge_pictures(
-    shown: Sequence[Picture], fitted: Transformation, schema: Schema
-) -> dict[str, Any]:
-    classes = schema.class_names or (NO_CLASS,)
+def _merge_pictures(shown: Sequence[Picture], fitted: Transformation) -> dict[str, Any]:
     own = _own_edges(fitted)
-
-    def side(which: str) -> dict[str, Any]:
-        return {
-            name: _plain(np.sum([getattr(each, which)[name] for each in shown], axis=0), classes)
-            for name in own
-        }
-
+    sides = {
+        key: {name: merge([getattr(each, side) for each in shown], name) for name in own}
+        for key, side in (("before", "before"), ("after", "after"), ("own_before", "own"))
+    }
     names = {}
     for rule in fitted.rules:
         if rule.encode is not None:
@@ -146,20 +127,10 @@ def _merge_pictures(
             names[rule.column] = dict(zip(rule.encode.names, total.tolist(), strict=True))
     return {
         "columns": list(own),
-        "edges": _edges().tolist(),
-        "before": side("before"),
-        "after": side("after"),
+        "edges": _edges(),
+        **sides,
         "own_edges": {name: edges.tolist() for name, edges in own.items()},
-        "own_before": side("own"),
         "categories": names,
-    }
-
-
-def _plain(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "counts": {name: row[1:-1].tolist() for name, row in zip(classes, counts, strict=True)},
-        "below": int(counts[:, 0].sum()),
-        "above": int(counts[:, -1].sum()),
     }
 
 
@@ -191,7 +162,7 @@ def _details(fitted: Transformation, counts: Mapping[str, Mapping[str, int]]) ->
     }
 
 
-def _note(fitted: Transformation, counts: Mapping[str, Mapping[str, int]]) -> str:
+def _note(fitted: Transformation, counts: Mapping[str, Mapping[str, int]], unlabelled: int) -> str:
     """What was done, with numbers."""
     methods = [rule.scale.method for rule in fitted.rules if rule.scale is not None]
     words = {
@@ -208,4 +179,5 @@ def _note(fitted: Transformation, counts: Mapping[str, Mapping[str, int]]) -> st
     said += [f"{coded} categories encoded"] if coded else []
     unseen = sum(counts["unseen"].values())
     said += [f"{unseen} values never seen in training"] if unseen else []
+    said += [f"{unlabelled} rows without a class left out"] if unlabelled else []
     return f"{len(fitted.names)} inputs: " + ", ".join(said)

@@ -1,68 +1,61 @@
-"""Transformation: mean 0, deviation 1, by what the training rows say."""
+"""Scaling equals the reference on the training rows, and treats other rows alike."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
+import pytest
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from labkit.preprocess.moments import merge_columns
-from labkit.preprocess.schema import Partition
-from labkit.preprocess.split import is_test
-from labkit.preprocess.transform import Standard, fit, scale, summarise, write_part
+from labkit.preprocess.statistics.moments import moments_of
+from labkit.preprocess.transform.scale import fit_scale
 
-NAMES = ["component_1", "component_2"]
-
-
-def partition(rows: int = 500, seed: int = 0) -> Partition:
-    random = np.random.default_rng(seed)
-    frame = pd.DataFrame(random.normal([5, -3], [2, 0.1], (rows, 2)), columns=NAMES)
-    return Partition(frame=frame.assign(fruit_id=np.arange(rows), fruit=np.arange(rows) % 2))
+REFERENCES = {"min_max": MinMaxScaler, "robust": RobustScaler, "standard": StandardScaler}
+QUARTILES = (0.25, 0.5, 0.75)
 
 
-def test_training_rows_get_mean_0_and_deviation_1_and_test_rows_the_same_shift() -> None:
-    part = partition()
-    standard = fit(merge_columns([summarise(part, names=NAMES)]), NAMES)
-    scaled = scale(part, names=NAMES, standard=standard).frame
-    train = ~is_test(scaled["fruit_id"].to_numpy())
-    values = scaled.loc[train, NAMES].to_numpy(dtype=np.float64)
-    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(values.std(axis=0, ddof=1), 1, rtol=1e-6)
-    raw = part.frame.loc[~train, NAMES].to_numpy()
-    expected = (raw - np.array(standard.mean)) / np.array(standard.std)
-    np.testing.assert_allclose(scaled.loc[~train, NAMES], expected, rtol=1e-5)
+@pytest.mark.parametrize("method", REFERENCES)
+def test_training_rows_give_the_reference_s_values_and_test_rows_too(
+    run, table, method: str
+) -> None:
+    result = run(scale=method)
+    values = table.frame[["mass_g"]].to_numpy()
+    reference = REFERENCES[method]().fit(values[table.train])
+    if method == "standard":  # the reference divides by n
+        reference.scale_ = values[table.train].std(axis=0, ddof=1)
+    after = np.concatenate([part.load()["mass_g"] for part in result.parts])
+    assert after.dtype == np.float32
+    np.testing.assert_allclose(after, reference.transform(values)[:, 0], rtol=1e-6, atol=1e-6)
 
 
-def test_a_constant_component_is_only_shifted() -> None:
-    part = Partition(frame=partition().frame.assign(component_1=4.0))
-    standard = fit(summarise(part, names=NAMES), NAMES)
-    assert standard.std[0] == 1.0
-    assert (scale(part, names=NAMES, standard=standard).frame["component_1"] == 0).all()
+def test_none_leaves_the_values_and_fills_gaps_with_the_mean(run, table) -> None:
+    result = run(scale="none")
+    size = table.frame["size_cm"].to_numpy()
+    after = np.concatenate([part.load()["size_cm"] for part in result.parts])
+    expected = np.where(np.isnan(size), np.nanmean(size[table.train]), size)
+    np.testing.assert_allclose(after, expected, rtol=1e-6)
+    assert result.details["missing"]["size_cm"] == np.isnan(size).sum()
 
 
-def test_a_partition_becomes_a_train_and_a_test_shard(tmp_path: Path) -> None:
-    (tmp_path / "shards").mkdir()
-    part = partition()
-    entries = write_part(part, 3, names=NAMES, folder=str(tmp_path))
-    assert [entry["split"] for entry in entries] == ["train", "test"]
-    test = is_test(part.frame["fruit_id"].to_numpy())
-    assert [entry["rows"] for entry in entries] == [(~test).sum(), test.sum()]
-    inputs = np.load(tmp_path / entries[1]["inputs"])
-    targets = np.load(tmp_path / entries[1]["targets"])
-    assert (inputs.dtype, targets.dtype) == (np.float32, np.int64)
-    np.testing.assert_array_equal(targets, part.frame.loc[test, "fruit"])
+def test_one_column_may_be_scaled_in_another_way(run) -> None:
+    details = run(scale_columns={"mass_g": "robust"}).details
+    assert details["scale"]["mass_g"]["method"] == "robust"
+    assert details["scale"]["size_cm"]["method"] == "standard"
 
 
-def test_a_split_without_rows_writes_no_shard(tmp_path: Path) -> None:
-    (tmp_path / "shards").mkdir()
-    part = partition()
-    only = part.frame[~is_test(part.frame["fruit_id"].to_numpy())]
-    entries = write_part(Partition(frame=only), 0, names=NAMES, folder=str(tmp_path))
-    assert [entry["split"] for entry in entries] == ["train"]
-    assert write_part(Partition(frame=only.iloc[:0]), 1, names=NAMES, folder=str(tmp_path)) == []
+@pytest.mark.parametrize("method", ["standard", "min_max", "robust", "none"])
+def test_a_constant_column_is_only_shifted_and_an_empty_one_is_0(method: str) -> None:
+    constant = np.full(5, 4.0)
+    scale = fit_scale(method, moments_of(constant), dict.fromkeys(QUARTILES, 4.0))
+    assert scale.width == 1.0
+    assert set(scale.apply(constant)) == {4.0 if method == "none" else 0.0}
+    empty = np.full(3, np.nan)
+    scale = fit_scale(method, moments_of(empty), dict.fromkeys(QUARTILES, np.nan))
+    assert set(scale.apply(empty)) == {0.0}
 
 
-def test_the_values_survive_the_manifest() -> None:
-    standard = Standard(mean=[1.0], std=[2.0])
-    assert Standard.from_dict(standard.to_dict()) == standard
+def test_values_beyond_the_training_rows_are_counted_and_stay_finite() -> None:
+    scale = fit_scale("standard", moments_of(np.array([1.0, 2.0])), {})
+    new = np.array([0.5, 1.5, 1e300, np.nan])
+    assert scale.count_beyond(new) == 2
+    with np.errstate(over="raise"):
+        assert np.isfinite(scale.apply(new).astype(np.float32)).all()
