@@ -80,6 +80,11 @@ class Rule:
             )
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the expression."""
+        return names_in(self.expression)
+
+    @property
     def blamed(self) -> tuple[str, ...]:
         """The columns that become missing."""
         return self.blame or names_in(self.expression)
