@@ -21,7 +21,7 @@ ALL: Group = ("all", 0)
 
 
 class Cell(NamedTuple):
-    """Rows of one source and one class; ``MISSING`` for a class that is not known."""
+    """Rows of one source and one class; ``MISSING`` for one that is not known or not asked for."""
 
     source: int
     label: int
@@ -39,16 +39,21 @@ class Cells:
     def __init__(self, frame: pd.DataFrame, schema: Schema, *, by_source: bool) -> None:
         num_rows = len(frame)
         labels = label_codes(frame, schema)
-        sources = frame[SOURCE].to_numpy() if by_source else np.zeros(num_rows, dtype=np.int8)
+        codes = labels - MISSING
         width = len(schema.class_names) + 1
-        codes = sources.astype(np.int32) * width + (labels - MISSING)
+        if by_source:
+            codes = (frame[SOURCE].to_numpy(dtype=np.int32) - MISSING) * width + codes
         counts = np.bincount(codes)
         present = np.flatnonzero(counts)
-        self.cells = [Cell(int(code // width), int(code % width) + MISSING) for code in present]
+        self.cells = [
+            Cell(int(code // width) + MISSING, int(code % width) + MISSING) for code in present
+        ]
         self.num_rows = num_rows
         starts = [0, *np.cumsum(counts[present]).tolist()]
         self.slices = [slice(start, stop) for start, stop in pairwise(starts)]
-        self.of_row = np.searchsorted(present, codes)  # (rows,) place of each row's cell
+        place = np.zeros(len(counts), dtype=np.int64)
+        place[present] = np.arange(len(present))
+        self.of_row = place[codes]  # (rows,) place of each row's cell
         # numpy sorts short whole numbers by their digits, in a time that grows with the rows only
         short = self.of_row.astype(np.uint16) if len(present) < 1 << 16 else self.of_row
         self._order = np.argsort(short, kind="stable") if len(present) > 1 else None
@@ -72,5 +77,9 @@ class Cells:
 
 def groups_of(cell: Cell) -> Sequence[Group]:
     """The groups that a cell's rows belong to."""
-    groups = [ALL, ("source", cell.source)]
-    return [*groups, ("class", cell.label)] if cell.label != MISSING else groups
+    groups = [ALL]
+    if cell.source != MISSING:
+        groups.append(("source", cell.source))
+    if cell.label != MISSING:
+        groups.append(("class", cell.label))
+    return groups

@@ -169,10 +169,11 @@ def inside_of(arrays: Sequence[Array], bracket: Bracket) -> Inside:
     between = []
     for values in arrays:
         below += int(np.count_nonzero(values < low))
-        at_low += int(np.count_nonzero(values == low))
+        within = values[(values >= low) & (values <= high)]
+        at_low += int(np.count_nonzero(within == low))
         if high > low:
-            at_high += int(np.count_nonzero(values == high))
-            between.append(values[(values > low) & (values < high)])
+            at_high += int(np.count_nonzero(within == high))
+            between.append(within[(within > low) & (within < high)])
     return Inside(below, at_low, np.concatenate(between) if between else np.empty(0), at_high)
 
 

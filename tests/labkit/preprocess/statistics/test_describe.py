@@ -1,69 +1,191 @@
-"""Step 1 says what numpy and pandas say of the same rows."""
+"""Step 1 says what numpy says of the same rows, by class and by source, however they are cut."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from labkit.preprocess.schema import CITIES, FRUITS, NUMERIC, Partition
-from labkit.preprocess.statistics import TASKS_PER_PARTITION, describe
+from labkit.errors import SettingError
+from labkit.preprocess.parts import Part, RowsInMemory, parts_of
+from labkit.preprocess.report import plain
+from labkit.preprocess.schema import KEY, SOURCE, Column, Schema
+from labkit.preprocess.statistics.describe import TASKS_PER_PART, describe
 from labkit.preprocess.tasks import InThisProcess
+
+SCHEMA = Schema(
+    columns=(
+        Column(name="mass"),
+        Column(name="price"),
+        Column(name="nasty"),
+        Column(name="gone"),
+        Column(name="kind", kind="category", names=("round", "long", "never")),
+        Column(name="place", kind="category", names=("north", "south")),
+        Column(name="note", kind="text"),
+    ),
+    label="kind",
+)
+SOURCES = ("farm", "shop", "nobody")
+ROWS = 6000
+FRACTIONS = (0.025, 0.25, 0.5, 0.75, 0.9)
+
+
+def make_rows(rows: int = ROWS) -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    frame = pd.DataFrame(
+        {
+            KEY: np.arange(rows),
+            SOURCE: random.integers(0, 2, rows).astype(np.int8),
+            "mass": random.lognormal(3, 1, rows),
+            "price": np.round(random.gamma(2.0, 3.0, rows), 1),
+            "nasty": random.choice([1e16, 1e-8, -1e16, 5e-324, 1.0, 1e200], rows),
+            "gone": np.nan,
+            "kind": random.integers(-1, 2, rows).astype(np.int32),
+            "place": random.integers(-1, 2, rows).astype(np.int32),
+            "note": random.choice(["ripe", "green", None], rows),
+        }
+    )
+    frame.loc[random.random(rows) < 0.1, "price"] = np.nan
+    return frame
 
 
 @pytest.fixture(scope="module")
-def rows(read_partitions: list[Partition]) -> pd.DataFrame:
-    return pd.concat([partition.frame for partition in read_partitions], ignore_index=True)
+def rows() -> pd.DataFrame:
+    return make_rows()
 
 
-def test_six_figures_of_every_column(read_partitions: list[Partition], rows: pd.DataFrame) -> None:
-    overall, _ = describe(InThisProcess(), read_partitions)
-    for column in NUMERIC:
-        values = rows[column].to_numpy()
-        found = overall[column]
-        assert found["count"] == np.isfinite(values).sum()
-        assert found["missing"] == np.isnan(values).sum()
-        assert found["min"] == np.nanmin(values)
-        assert found["max"] == np.nanmax(values)
-        assert found["median"] == np.nanmedian(values)
-        assert found["mean"] == pytest.approx(np.nanmean(values), rel=1e-12)
-        assert found["variance"] == pytest.approx(np.nanvar(values, ddof=1), rel=1e-9)
-        assert found["std"] == pytest.approx(np.nanstd(values, ddof=1), rel=1e-9)
+def run(parts: list[Part], schema: Schema = SCHEMA, **settings: Any) -> dict[str, Any]:
+    return describe(InThisProcess(), parts, schema, **settings).to_dict()
 
 
-def test_figures_by_class(read_partitions: list[Partition], rows: pd.DataFrame) -> None:
-    _, by_class = describe(InThisProcess(), read_partitions)
-    assert list(by_class) == list(FRUITS)
-    for code, name in enumerate(FRUITS):
-        values = rows.loc[rows["fruit"] == code, "diameter_cm"]
-        assert by_class[name]["diameter_cm"]["median"] == values.median()
-        assert by_class[name]["diameter_cm"]["mean"] == pytest.approx(values.mean(), rel=1e-12)
+def check_numbers(found: dict[str, Any], values: np.ndarray[Any, Any]) -> None:
+    assert found["count"] == np.isfinite(values).sum()
+    assert found["missing"] == np.isnan(values).sum()
+    assert found["min"] == np.nanmin(values)
+    assert found["max"] == np.nanmax(values)
+    assert found["median"] == np.nanmedian(values)
+    for fraction in FRACTIONS:
+        assert found[f"q{100 * fraction:g}"] == np.nanquantile(values, fraction)
+    assert found["mean"] == pytest.approx(np.nanmean(values), rel=1e-12)
+    assert found["variance"] == pytest.approx(np.nanvar(values, ddof=1), rel=1e-9)
+    assert found["std"] == pytest.approx(np.nanstd(values, ddof=1), rel=1e-9)
 
 
-def test_names_have_a_mode_and_counts(read_partitions: list[Partition], rows: pd.DataFrame) -> None:
-    overall, _ = describe(InThisProcess(), read_partitions)
-    counts = rows["city"].value_counts()
-    assert overall["city"]["mode"] == CITIES[counts.idxmax()]
-    assert overall["city"]["counts"] == {name: counts[code] for code, name in enumerate(CITIES)}
-    assert overall["fruit"]["missing"] == (rows["fruit"] == -1).sum() > 0
-    assert overall["fruit"]["mean"] is None
+@pytest.mark.parametrize("column", ["mass", "price"])
+def test_figures_of_all_rows_of_each_class_and_of_each_source(
+    rows: pd.DataFrame, column: str
+) -> None:
+    found = run(parts_of(rows, 3), sources=SOURCES, fractions=FRACTIONS)
+    check_numbers(found["overall"][column], rows[column].to_numpy())
+    for code, name in enumerate(("round", "long")):
+        values = rows.loc[rows["kind"] == code, column].to_numpy()
+        check_numbers(found["by_class"][name][column], values)
+    for code, name in enumerate(("farm", "shop")):
+        values = rows.loc[rows[SOURCE] == code, column].to_numpy()
+        check_numbers(found["by_source"][name][column], values)
+    assert found["rows"] == len(rows)
+    assert found["rows_per_source"] == {
+        "farm": (rows[SOURCE] == 0).sum(), "shop": (rows[SOURCE] == 1).sum(), "nobody": 0,
+    }  # fmt: skip
 
 
-def test_an_empty_partition_changes_nothing(read_partitions: list[Partition]) -> None:
-    empty = Partition(frame=read_partitions[0].frame.iloc[:0])
-    with_empty = [empty, *read_partitions, empty]
-    assert describe(InThisProcess(), with_empty) == describe(InThisProcess(), read_partitions)
+def test_any_number_of_parts_and_any_order_of_rows_give_the_same_bits(rows: pd.DataFrame) -> None:
+    whole = run(parts_of(rows, 1), sources=SOURCES)
+    for seed, number in enumerate((2, 5, 64)):
+        shuffled = rows.sample(frac=1, random_state=seed)
+        assert run(parts_of(shuffled, number), sources=SOURCES) == whole
+    by_source = [group for _, group in rows.sort_values("mass").groupby(SOURCE)]
+    parts = [Part(place, RowsInMemory(frame)) for place, frame in enumerate(by_source)]
+    assert run(parts[::-1], sources=SOURCES) == whole
 
 
-def test_the_stated_number_of_tasks_is_right(read_partitions: list[Partition]) -> None:
+def test_names_have_a_mode_counts_and_a_number(rows: pd.DataFrame) -> None:
+    found = run(parts_of(rows, 3), sources=SOURCES)
+    place = found["overall"]["place"]
+    south, north = (rows["place"] == 1).sum(), (rows["place"] == 0).sum()
+    assert place["counts"] == {"north": north, "south": south}
+    assert place["mode"] == ("north" if north >= south else "south")
+    assert place["missing"] == (rows["place"] == -1).sum() > 0
+    assert place["distinct"] == 2
+    assert place["mean"] is place["q25"] is None
+    long = rows[rows["kind"] == 1]
+    assert found["by_class"]["long"]["place"]["counts"]["south"] == (long["place"] == 1).sum()
+    assert found["by_class"]["long"]["kind"]["counts"] == {
+        "round": 0, "long": len(long), "never": 0,
+    }  # fmt: skip
+    note = found["overall"]["note"]
+    counts = rows["note"].value_counts()
+    assert (note["mode"], note["distinct"]) == (counts.idxmax(), 2)
+    assert note["missing"] == rows["note"].isna().sum()
+
+
+def test_what_never_occurs_is_there_and_empty(rows: pd.DataFrame) -> None:
+    found = run(parts_of(rows, 2), sources=SOURCES)
+    gone = found["overall"]["gone"]
+    assert (gone["count"], gone["missing"]) == (0, ROWS)
+    assert gone["mean"] is gone["median"] is gone["q25"] is gone["variance"] is None
+    for nothing in (found["by_class"]["never"], found["by_source"]["nobody"]):
+        assert list(nothing) == [column.name for column in SCHEMA.columns]
+        assert all(figures["count"] == figures["missing"] == 0 for figures in nothing.values())
+
+
+def test_parts_without_rows_change_nothing_and_none_at_all_is_no_error(rows: pd.DataFrame) -> None:
+    empty = Part(9, RowsInMemory(rows.iloc[:0]))
+    with_empty = [empty, *parts_of(rows, 2), empty]
+    assert run(with_empty, sources=SOURCES) == run(parts_of(rows, 2), sources=SOURCES)
+    assert run([], sources=SOURCES) == run([empty], sources=SOURCES)
+
+
+def test_a_table_without_label_and_sources(rows: pd.DataFrame) -> None:
+    schema = Schema(columns=SCHEMA.columns[:2])
+    found = run(parts_of(rows[["mass", "price"]], 3), schema)
+    assert found["by_class"] == found["by_source"] == found["rows_per_source"] == {}
+    assert found["overall"]["mass"]["mean"] == pytest.approx(rows["mass"].mean())
+
+
+def test_a_single_row_has_no_variance(rows: pd.DataFrame) -> None:
+    mass = run(parts_of(rows.iloc[:1], 1))["overall"]["mass"]
+    assert mass["mean"] == mass["median"] == mass["q75"] == mass["min"] == rows["mass"].iloc[0]
+    assert mass["variance"] is mass["std"] is None
+
+
+def test_infinite_values_do_not_stop_it() -> None:
+    frame = pd.DataFrame({"mass": [1.0, np.inf, 2.0], "price": [-np.inf, np.inf, np.nan]})
+    found = run(parts_of(frame, 2), Schema(columns=SCHEMA.columns[:2]))
+    assert plain(found["overall"]["mass"])["mean"] is None
+    assert found["overall"]["mass"]["min"] == 1.0
+
+
+def test_rows_are_not_changed_and_the_report_is_plain(rows: pd.DataFrame) -> None:
+    before = rows.copy()
+    found = describe(InThisProcess(), parts_of(rows, 2), SCHEMA, sources=SOURCES)
+    pd.testing.assert_frame_equal(rows, before)
+    json.dumps(plain(found.to_dict()), allow_nan=False)
+    assert found.missing["gone"] == ROWS
+
+
+def test_the_stated_number_of_tasks_is_right(rows: pd.DataFrame) -> None:
     class Counting(InThisProcess):
-        calls = 0
+        stated = calls = 0
 
-        def map(self, function, *parts, **settings):  # type: ignore[no-untyped-def]
-            Counting.calls += len(parts[0])
+        def begin(self, step: str, total: int) -> None:
+            assert step == "statistics"
+            self.stated = total
+
+        def map(self, function: Callable[..., Any], /, *parts: Any, **settings: Any) -> list[Any]:
+            self.calls += len(parts[0])
             return super().map(function, *parts, **settings)
 
-        collect = map
+    executor = Counting()
+    describe(executor, parts_of(rows, 5), SCHEMA)
+    assert executor.stated == executor.calls == TASKS_PER_PART * 5
 
-    describe(Counting(), read_partitions)
-    assert Counting.calls == TASKS_PER_PARTITION * len(read_partitions)
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])
+def test_a_fraction_beyond_the_range_is_refused(fraction: float) -> None:
+    with pytest.raises(SettingError, match="choose from 0 to 1"):
+        describe(InThisProcess(), [], SCHEMA, fractions=(0.5, fraction))
