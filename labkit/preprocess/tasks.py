@@ -161,7 +161,8 @@ class OnCluster:
             finished = [future for future in state.done if future.status == "finished"]
             for future, value in self._gather(finished):
                 results[pending.pop(future)] = value
-            for future in [each for each in state.done if each.status in ("error", "lost")]:
+            left = [each for each in state.done if each in pending]
+            for future in [each for each in left if each.status in ("error", "lost")]:
                 place = pending.pop(future)
                 self._check_again(future, tries[place])
                 tries[place] += 1
