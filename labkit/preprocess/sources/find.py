@@ -31,6 +31,8 @@ from labkit.preprocess.sources.sql import (
     sql_tables,
 )
 
+NO_SPANS: list[Span | None] = [None]
+
 __all__ = ["SourcePart", "check_sources", "find_parts"]
 
 
@@ -50,7 +52,7 @@ def find_parts(
     """
     parts: list[SourcePart] = []
     for source in sources:
-        for file in [source] if is_database(source) else list_files(source):
+        for file in [source] if is_database(source) else _chosen_files(source, spec_maps):
             kind = "sql" if is_database(file) else kind_of(file)
             try:
                 find = _find_tables if kind == "sql" else _find_file
@@ -63,6 +65,23 @@ def find_parts(
         shown = ", ".join(map(hide_password, sources))
         raise SourceError(f"{shown or 'no source'} holds no rows; give a source that has some")
     return parts
+
+
+def _chosen_files(source: str, maps: Sequence[SourceMap]) -> list[str]:
+    """The files of a source; of a folder, those alone that a map's ``match`` chooses, if all do.
+
+    A file that was named itself, or that any map may be for, must be read or refused.
+    """
+    files = list_files(source)
+    if files == [source] or not all(each.match for each in maps):
+        return files
+    fits = [any(each.fits(kind_of(file), name_of(file)) for each in maps) for file in files]
+    if not any(fits):
+        raise SourceError(
+            f"source {hide_password(source)} holds {', '.join(map(name_of, files[:10]))}, and none "
+            f"matches {', '.join(each.match for each in maps)}; correct match, or the source"
+        )
+    return [file for file, chosen in zip(files, fits, strict=True) if chosen]
 
 
 def check_sources(sources: Sequence[str], spec_maps: Sequence[SourceMap], schema: Schema) -> None:
@@ -78,14 +97,13 @@ def _find_file(file: str, kind: str, maps: Sequence[SourceMap], schema: Schema) 
     candidates = _candidates(file, kind, name_of(file), maps)
     present = {each.name: _columns(file, kind, each) for each in candidates}
     chosen = _best(file, "", candidates, present)
-    spans: Sequence[Span | None]
     if kind == "parquet":
         spans = parquet_spans(file)
     else:
         spans = csv_spans(file, chosen) if kind == "csv" else json_spans(file, chosen)
     return [
         SourcePart(source=file, kind=kind, map=chosen, schema=schema, span=span)
-        for span in spans or [None]
+        for span in spans or NO_SPANS
     ]
 
 
@@ -128,7 +146,7 @@ def _find_tables(
                 parts.extend(
                     SourcePart(source=source, kind=kind, map=each, schema=schema, span=span,
                                table=table, by=by)
-                    for span in spans or [None]
+                    for span in spans or NO_SPANS
                 )  # fmt: skip
     if not parts:
         why = min(refusals)[1] if refusals else "it has no tables"

@@ -156,7 +156,7 @@ class SourceMap:
 def read_source_maps(
     values: Mapping[str, Any], schema: Schema, units: tuple[str, ...] = ()
 ) -> tuple[SourceMap, ...]:
-    """The maps that the ``[sources.NAME]`` entries of a specification describe, first believed first.
+    """The maps that the ``[sources.NAME]`` entries of a specification describe.
 
     Args:
         values: by name of the source; ``fields`` maps each common column to a column's name, or to
@@ -219,8 +219,14 @@ def _read_field(
             f"{', '.join(allowed)}"
         )
     entry["missing"] = _texts(entry.get("missing", ()))
-    entry["codes"] = {str(code): str(name) for code, name in entry.get("codes", {}).items()}
-    entry["spellings"] = {name: _texts(more) for name, more in entry.get("spellings", {}).items()}
+    tables: Mapping[str, Any] = {
+        name: entry.get(name, {}) for name in ("codes", "spellings", "table")
+    }
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise SettingError(f"{where}: {name} is {table!r}; write it as {{ value = ... }}")
+    entry["codes"] = {str(code): str(name) for code, name in tables["codes"].items()}
+    entry["spellings"] = {name: _texts(more) for name, more in tables["spellings"].items()}
     try:
         made = read_settings(Field, entry, where)
     except SettingError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,7 @@ def parquet_spans(source: str) -> list[Span]:
         elif size:
             pieces = -(-size // MAX_PART_ROWS)
             cuts = [at + size * piece // pieces for piece in range(pieces + 1)]
-            spans.extend(Span(*pair) for pair in zip(cuts[:-1], cuts[1:], strict=True))
+            spans.extend(Span(*pair) for pair in pairwise(cuts))
         at += size
     return spans
 

@@ -118,7 +118,7 @@ def _list_remote(source: str) -> tuple[list[str], bool]:
 
 def open_system(source: str) -> tuple[Any, str]:
     """The fsspec file system of an address, and the path there."""
-    import fsspec
+    import fsspec  # type: ignore[import-untyped]
 
     scheme = source.split("://")[0].lower()
     if scheme in ("s3", "s3a"):
@@ -140,7 +140,9 @@ def _open_s3(environment: Mapping[str, str]) -> Any:
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; without keys Arrow looks where
     Amazon's tools do.
     """
-    from fsspec.implementations.arrow import ArrowFSWrapper
+    from fsspec.implementations.arrow import (  # type: ignore[import-untyped]
+        ArrowFSWrapper,
+    )
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from labkit.errors import SourceError
 from labkit.preprocess.schema import KEY, SOURCE, Schema, add_counts
@@ -179,16 +180,16 @@ def common_frame(
 
 
 def _aside(
-    part: SourcePart, batch: Batch, arrays: Mapping[str, pa.Array], reasons: Sequence[Any]
+    part: SourcePart, batch: Batch, arrays: Mapping[str, pa.Array], reasons: NDArray[np.object_]
 ) -> pd.DataFrame:
     places = [place for place, reason in enumerate(reasons) if reason is not None]
     chosen = pa.array(places, pa.int64())
     contents = zip(*(array.take(chosen).to_pylist() for array in arrays.values()), strict=True)
-    lines = [
+    lines: list[tuple[int, str, str]] = [
         (int(batch.rows[place]), reasons[place], _content(cells))
         for place, cells in zip(places, contents, strict=True)
     ]
-    lines += [tuple(each) for each in batch.broken]
+    lines += batch.broken
     aside = pd.DataFrame(sorted(lines), columns=list(ASIDE_COLUMNS[2:]))
     aside["row"] = aside["row"].astype(np.int64)
     aside.insert(0, "source", part.map.name)

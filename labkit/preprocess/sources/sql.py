@@ -144,7 +144,7 @@ def read_sql(
 ) -> Iterator[Batch]:
     """The rows of a part, streamed; ``rows`` are the values of ``by`` where there is one."""
     column: sa.ColumnClause[int] = sa.column(by, sa.BigInteger) if by else sa.column("")
-    chosen = sa.select(*map(sa.column, columns), *([column.label("_row")] if by else []))
+    chosen: Any = sa.select(*map(sa.column, columns), *([column.label("_row")] if by else []))
     chosen = chosen.select_from(_rows_of(source_map, table))
     if by and span.start == NOWHERE:
         chosen = chosen.where(column.is_(None))
