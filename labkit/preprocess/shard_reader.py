@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,38 +74,74 @@ class ShardReader:
         if wanted.size and (wanted.min() < 0 or wanted.max() >= self.num_samples):
             outside = wanted[(wanted < 0) | (wanted >= self.num_samples)]
             raise IndexError(f"index {outside[0]} is outside the {self.num_samples} samples")
-        inputs_shape = self.manifest["inputs"]["shape"]
-        if self.columns is not None:
-            inputs_shape = [len(range(inputs_shape[0])[self.columns]), *inputs_shape[1:]]
-        inputs = np.empty((len(wanted), *inputs_shape), dtype=self.manifest["inputs"]["dtype"])
-        targets = np.empty(
-            (len(wanted), *self.manifest["targets"]["shape"]),
-            dtype=self.manifest["targets"]["dtype"],
-        )
+        inputs, targets = self._empty(len(wanted))
         # Samples of one shard are taken together, and put where they were asked for.
-        shard_of = (np.searchsorted(self._starts, wanted, side="right") - 1).astype(np.int32)
+        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        if len(self._entries) <= np.iinfo(np.int16).max:
+            shard_of = shard_of.astype(np.int16)  # which numpy sorts ten times faster
         order = np.argsort(shard_of, kind="stable")
         cuts = np.flatnonzero(np.diff(shard_of[order])) + 1
         for places in np.split(order, cuts) if len(order) else ():
             number = int(shard_of[places[0]])
             rows = wanted[places] - self._starts[number]
-            targets[places] = self._targets[number].take(rows, axis=0)
+            targets[places] = self._targets[number][rows]
             self._take_inputs(number, rows, places, inputs)
         return inputs, targets
+
+    def read(self, ranges: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Copies of stretches of consecutive samples, one after the other: faster than ``take``.
+
+        Args:
+            ranges: ``[start, stop)`` each, in [0, num_samples].
+        Returns:
+            As ``take``.
+        Raises:
+            IndexError: a stretch that leaves the split.
+            SourceError: as in ``take``.
+        """
+        for start, stop in ranges:
+            if not 0 <= start <= stop <= self.num_samples:
+                raise IndexError(f"[{start}, {stop}) leaves the {self.num_samples} samples")
+        inputs, targets = self._empty(sum(stop - start for start, stop in ranges))
+        at = 0
+        for start, stop in ranges:
+            number = int(np.searchsorted(self._starts, start, side="right")) - 1
+            while start < stop:
+                first, end = int(self._starts[number]), int(self._starts[number + 1])
+                rows = slice(start - first, min(stop, end) - first)
+                places = slice(at, at + rows.stop - rows.start)
+                targets[places] = self._targets[number][rows]
+                self._take_inputs(number, rows, places, inputs)
+                at, start, number = places.stop, end, number + 1
+        return inputs, targets
+
+    @property
+    def num_bytes_a_sample(self) -> int:
+        """Bytes of the columns that are read, and of the target."""
+        inputs, targets = self._empty(1)
+        return inputs.nbytes + targets.nbytes
+
+    def _empty(self, num_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        described = self.manifest["inputs"], self.manifest["targets"]
+        shape = list(described[0]["shape"])
+        if self.columns is not None:
+            shape[0] = len(range(shape[0])[self.columns])
+        return (
+            np.empty((num_samples, *shape), dtype=described[0]["dtype"]),
+            np.empty((num_samples, *described[1]["shape"]), dtype=described[1]["dtype"]),
+        )
 
     def _take_inputs(
         self,
         number: int,
-        rows: NDArray[np.int64],
-        places: NDArray[np.int64],
+        rows: NDArray[np.int64] | slice,
+        places: NDArray[np.int64] | slice,
         inputs: NDArray[Any],
     ) -> None:
         """Fill ``inputs[places]`` with these rows of one shard."""
         if not self._by_features:
             shard = self._inputs(number, 0)
-            if self.columns is not None:
-                shard = shard[:, self.columns]
-            inputs[places] = shard.take(rows, axis=0)
+            inputs[places] = (shard if self.columns is None else shard[:, self.columns])[rows]
             return
         wanted = range(self.manifest["inputs"]["shape"][0])[self.columns or slice(None)]
         for place, file in enumerate(self._entries[number]["inputs"]):
@@ -113,8 +149,7 @@ class ShardReader:
             first, last = max(start, wanted.start), min(stop, wanted.stop)
             if first < last:
                 block = self._inputs(number, place)[first - start : last - start]
-                at = slice(first - wanted.start, last - wanted.start)
-                inputs[places, at] = block.take(rows, axis=1).T
+                inputs[places, first - wanted.start : last - wanted.start] = block[:, rows].T
 
     def _inputs(self, number: int, place: int) -> NDArray[Any]:
         """One file of a shard's inputs, opened when it is first needed."""
