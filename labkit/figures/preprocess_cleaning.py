@@ -33,13 +33,10 @@ GAP_ROWS = 4
 SIDE_AT_IN, SIDE_IN = 6.25, 2.6
 KINDS: Mapping[str, str] = {
     "outliers": "noise removed",
-    "noise": "noise removed",
-    "rules": "against a rule",
-    "unit_slips": "unit put right",
+    "rules": "removed by a rule",
     "slips": "unit put right",
     "sentinels": "stood for missing",
-    "relabelled": "label of the row put right",
-    "labels": "label of the row put right",
+    "relabelled": "label put right",
     "filled": "gap filled",
 }
 
@@ -87,16 +84,15 @@ def columns_drawn(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def repairs_of(details: Mapping[str, Any], column: str = "") -> dict[str, int]:
     """Repairs by kind, of one column where they are counted by column, else of all."""
-    kinds = {**(details.get("repairs") or {}), **details}
-    found: dict[str, int] = {}
+    found = {}
     for kind, words in KINDS.items():
-        counts = kinds.get(kind)
+        counts = details.get(kind) or 0
         if isinstance(counts, Mapping):
             number = counts.get(column, 0) if column else sum(counts.values())
         else:
-            number = 0 if column and kind not in ("relabelled", "labels") else counts
-        if isinstance(number, int) and number:
-            found[words] = found.get(words, 0) + number
+            number = 0 if column else counts  # labels: of a row, not of a column
+        if number:
+            found[words] = number
     return found
 
 

@@ -36,7 +36,7 @@ TAKEN = {
 def integration_figure(report: Mapping[str, Any], theme: Theme) -> Figure:
     """Rows of the sources as a waterfall; conflicts by column; reasons for setting rows aside.
 
-    Where the report says which source each column's values came from (``provenance``), that is
+    Where the report says which source each column's values came from (``came_from``), that is
     drawn in the place of the conflicts, which are then written beside the columns.
     """
     step = step_entry(report, "integration")
@@ -45,7 +45,7 @@ def integration_figure(report: Mapping[str, Any], theme: Theme) -> Figure:
     figure = headed_figure("Integration: what came from where", HEIGHT_IN, theme)
     rows = box(figure, theme, left=0.15, width=3.9, bottom=0.2, height=HEIGHT_IN - TOP_IN - 0.2)
     _waterfall(rows, theme, picture, step)
-    provenance = details.get("provenance") or picture.get("provenance")
+    provenance = details.get("came_from") or picture.get("came_from")
     top_height = 1.62
     top = box(
         figure, theme, left=4.75, width=4.05, bottom=HEIGHT_IN - TOP_IN - top_height,

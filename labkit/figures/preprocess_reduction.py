@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from labkit.figures.preprocess_drawing import (
     Bar,
     accent,
+    bare,
     box,
     class_colours,
     class_legend,
@@ -22,28 +24,32 @@ from labkit.figures.preprocess_drawing import (
     say_nothing,
 )
 from labkit.figures.preprocess_words import details_of, named_unit, picture_of
-from labkit.figures.style import SMALL_PT, Theme, label_axes
+from labkit.figures.style import LABEL_PT, ORANGE, SMALL_PT, Theme, label_axes
 from labkit.figures.wrap import wrapped
 
-HEIGHT_IN, TOP_IN = 4.9, 0.92
+HEIGHT_IN, TOP_IN = 5.6, 0.92
+LEFT_IN, LEFT_WIDE_IN = 0.62, 4.35
+RIGHT_IN, RIGHT_WIDE_IN = 5.75, 3.05
 MAX_DROPPED, MAX_COMPONENTS = 5, 24
+IMPORTANCE_ROWS, MAX_COMPARED = 5, 14
 
 
 def reduction_figure(report: Mapping[str, Any], theme: Theme) -> Figure:
-    """Scatter of the first two components by class, scree, importance and what was dropped."""
+    """Scatter along two components, scree, importance, correlations, and what was dropped."""
     picture, details = picture_of(report, "reduction"), details_of(report, "reduction")
     figure = headed_figure("Reduction: what is left of the columns", HEIGHT_IN, theme)
-    scatter = box(figure, theme, left=0.62, width=4.2, bottom=0.58, height=HEIGHT_IN - 1.5)
-    _scatter(figure, scatter, theme, picture.get("points") or {})
-    importance = details.get("importance") or picture.get("importance") or {}
-    width = 1.5 if importance else 3.4
-    scree = box(figure, theme, left=5.4, width=width, bottom=2.78, height=1.2)
-    _scree(scree, theme, picture)
-    if importance:
-        bars = box(figure, theme, left=7.3, width=1.55, bottom=2.36, height=1.62)
-        _importance(bars, theme, importance)
-    dropped = box(figure, theme, left=5.1, width=3.75, bottom=0.15, height=1.72)
+    height = HEIGHT_IN - TOP_IN - 2.52
+    scatter = box(figure, theme, left=LEFT_IN, width=LEFT_WIDE_IN, bottom=2.52, height=height)
+    _scatter(figure, scatter, theme, picture)
+    dropped = box(figure, theme, left=0.15, width=4.85, bottom=0.15, height=1.52)
     _dropped(dropped, theme, reasons_of(details))
+    right = {"left": RIGHT_IN, "width": RIGHT_WIDE_IN}
+    scree = box(figure, theme, bottom=HEIGHT_IN - TOP_IN - 0.95, height=0.95, **right)
+    _scree(scree, theme, picture)
+    importance = box(figure, theme, bottom=1.82, height=1.1, **right)
+    _importance(importance, theme, picture.get("importance") or {}, details.get("label_bits"))
+    matrix = box(figure, theme, left=RIGHT_IN + 1.05, width=1.42, bottom=0.12, height=1.3)
+    _correlations(matrix, theme, picture.get("correlation") or {})
     return figure
 
 
@@ -58,12 +64,14 @@ def reasons_of(details: Mapping[str, Any]) -> dict[str, str]:
     return {each["column"]: each.get("why") or each.get("reason", "") for each in dropped}
 
 
-def _scatter(figure: Figure, axes: Axes, theme: Theme, points: Mapping[str, Any]) -> None:
-    xs = points.get("x") or []
-    if not xs:
+def _scatter(figure: Figure, axes: Axes, theme: Theme, picture: Mapping[str, Any]) -> None:
+    points = picture.get("points") or {}
+    xs, names = points.get("x") or [], picture.get("axes")
+    if not xs or names == []:
         head(axes, theme, "rows along the components")
-        say_nothing(axes, theme, "no components were made")
+        say_nothing(axes, theme, "no number is left, so there is nothing to draw")
         return
+    first, second = [*(names or ["component_1", "component_2"]), ""][:2]
     ys = points.get("y") or [0.0] * len(xs)
     labels = [str(name) for name in points.get("class") or [""] * len(xs)]
     colours = class_colours(theme, sorted(set(labels)))
@@ -73,15 +81,16 @@ def _scatter(figure: Figure, axes: Axes, theme: Theme, points: Mapping[str, Any]
         mine = np.asarray([label == name for label in labels])
         axes.scatter(x[mine], y[mine], s=13, color=colour, alpha=0.7, linewidths=0)
     axes.grid(visible=True, color=theme.grid, linewidth=0.6)
-    head(axes, theme, f"{len(xs):,} rows along the first two components")
-    label_axes(axes, theme, x="component 1", y="component 2")
+    head(axes, theme, f"{len(xs):,} of the training rows")
+    label_axes(axes, theme, x=named_unit(first), y=named_unit(second))
     axes.yaxis.labelpad = 2
 
 
 def _scree(axes: Axes, theme: Theme, picture: Mapping[str, Any]) -> None:
     """Variance that each component explains; those that are kept in colour, their sum above."""
     explained: Sequence[float] = picture.get("explained") or []
-    head(axes, theme, "variance by component")
+    what = "energy by coefficient" if picture.get("energy") else "variance by component"
+    head(axes, theme, what)
     if not explained:
         say_nothing(axes, theme, "the columns stay as they are")
         return
@@ -99,20 +108,49 @@ def _scree(axes: Axes, theme: Theme, picture: Mapping[str, Any]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlim(0.4, len(shown) + 0.6)
     axes.set_xlabel(
-        f"{kept} of {len(explained)} kept:\n{sum(explained[:kept]):.1%} of the variance",
+        f"{kept} of {len(explained)} kept: {sum(explained[:kept]):.1%} of the variance",
         fontsize=SMALL_PT, color=theme.foreground, labelpad=3, loc="left",
     )  # fmt: skip
 
 
-def _importance(axes: Axes, theme: Theme, importance: Mapping[str, Any]) -> None:
-    """What each column says about the label."""
-    head(axes, theme, "importance, bits")
+def _importance(
+    axes: Axes, theme: Theme, importance: Mapping[str, Any], label_bits: float | None
+) -> None:
+    """What each column tells about the label, at most what the label holds."""
+    of = f", of the label's {label_bits:.2f}" if label_bits else ""
+    head(axes, theme, f"bits that a column tells{of}")
     found = sorted(
         ((name, value) for name, value in importance.items() if isinstance(value, int | float)),
         key=lambda item: -item[1],
     )
-    bars = [Bar(wrapped(named_unit(n), 18, 1), v, theme.spans["optimizer"]) for n, v in found]
-    draw_bars(axes, theme, bars, rows=6, size_pt=SMALL_PT - 1)
+    if not found:
+        say_nothing(axes, theme, "without a label nothing is more important")
+        return
+    bars = [Bar(wrapped(named_unit(n), 30, 1), v, theme.spans["optimizer"]) for n, v in found]
+    draw_bars(axes, theme, bars, rows=IMPORTANCE_ROWS, size_pt=SMALL_PT - 1)
+
+
+def _correlations(axes: Axes, theme: Theme, correlation: Mapping[str, Any]) -> None:
+    """Pearson's r of each pair of columns: blue together, orange against each other."""
+    names = (correlation.get("columns") or [])[:MAX_COMPARED]
+    if len(names) < 2:
+        bare(axes)
+        return
+    matrix = np.asarray(correlation["matrix"], dtype=float)[: len(names), : len(names)]
+    colours = LinearSegmentedColormap.from_list("r", [ORANGE, theme.background, accent(theme)])
+    axes.imshow(matrix, cmap=colours, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    size = SMALL_PT - 1 if len(names) <= 8 else SMALL_PT - 3
+    axes.set_yticks(
+        range(len(names)), [wrapped(named_unit(n), 18, 1) for n in names], fontsize=size
+    )
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.text(
+        -1.05 / 1.42, 1.06, "correlation: blue together, orange against",
+        transform=axes.transAxes, fontsize=LABEL_PT, color=theme.foreground,
+    )  # fmt: skip
 
 
 def _dropped(axes: Axes, theme: Theme, dropped: Mapping[str, str]) -> None:
@@ -128,11 +166,11 @@ def _dropped(axes: Axes, theme: Theme, dropped: Mapping[str, str]) -> None:
     for row, (name, why) in enumerate(shown):
         at = 0.97 - row * line
         axes.text(
-            0, at, wrapped(named_unit(name), 18, 1), va="top", fontsize=SMALL_PT,
+            0, at, wrapped(named_unit(name), 20, 1), va="top", fontsize=SMALL_PT,
             fontweight="bold", color=theme.foreground, transform=axes.transAxes,
         )  # fmt: skip
         axes.text(
-            0.33, at, wrapped(why, 42, 2), va="top", fontsize=SMALL_PT,
+            0.29, at, wrapped(why, 56, 2), va="top", fontsize=SMALL_PT,
             color=theme.foreground, transform=axes.transAxes,
         )  # fmt: skip
     if more > 0:

@@ -128,7 +128,7 @@ def _range(
         return
     low, high = figures.get("min"), figures.get("max")
     if low is None or high is None:
-        _write(axes, theme, row, 0.0, "no values", "left", theme.muted)
+        _write(axes, theme, row, 0.0, _in_words(figures), "left", theme.muted)
         return
     first, last = common or (low, high)
     wide = (last - first) or 1.0
@@ -149,6 +149,14 @@ def _range(
         axes.plot([middle] * 2, [row - 0.3, row + 0.3], color=theme.foreground, lw=2)
     for name, right_in in NUMBERS.items():
         _write(axes, theme, row, right_in - LEFT_IN, said(figures.get(name)), "right")
+
+
+def _in_words(figures: Figures) -> str:
+    """A column of texts, or one without any value."""
+    distinct = figures.get("distinct")
+    if not figures.get("count") or distinct is None:
+        return "no values" if not figures.get("count") else "texts"
+    return wrapped(f"{distinct:,} texts; most often {figures.get('mode')}", 72, 1)
 
 
 def _shares(axes: Axes, theme: Theme, row: int, counts: Mapping[str, int]) -> None:
@@ -217,13 +225,7 @@ def _write(
 
 def quartiles_of(figures: Figures) -> tuple[float, float] | None:
     """The first and third quartile, where they were found."""
-    quantiles = figures.get("quantiles")
-    if isinstance(quantiles, Mapping):
-        by_share = {float(name): value for name, value in quantiles.items()}
-        found = by_share.get(0.25), by_share.get(0.75)
-    else:
-        found = figures.get("q1"), figures.get("q3")
-    low, high = found
+    low, high = figures.get("q25"), figures.get("q75")
     return None if low is None or high is None else (low, high)
 
 

@@ -13,6 +13,7 @@ from labkit.figures.preprocess_integration import integration_figure
 from labkit.figures.preprocess_reduction import reduction_figure
 from labkit.figures.preprocess_statistics import statistics_figure
 from labkit.figures.preprocess_transformation import inputs_drawn, transformation_figure
+from labkit.figures.preprocess_words import named_unit, step_entry
 from labkit.figures.style import LIGHT, Theme
 
 DRAWN = ("statistics", "integration", "cleaning", "reduction", "transformation")
@@ -43,6 +44,20 @@ def step_figure(
     if step == "reduction":
         return reduction_figure(report, theme)
     return transformation_figure(report, theme, chosen)
+
+
+def step_in_words(report: Mapping[str, Any], step: str, column: str | None = None) -> str:
+    """The picture of a step in one sentence, for those who cannot see it."""
+    shown = {
+        "statistics": "range, median and gaps of each column",
+        "integration": "rows by source, what became of them, and conflicts",
+        "cleaning": "distribution before and after, gaps and repairs",
+        "reduction": "rows along two components, variance explained, columns dropped",
+        "transformation": "distributions of the inputs before and after",
+    }[step]
+    of = f" of {named_unit(column)}" if column in columns_of(report, step) and column else ""
+    note = step_entry(report, step).get("note")
+    return f"{step.capitalize()}{of}: {shown}" + (f". {note}" if note else "")
 
 
 def columns_of(report: Mapping[str, Any], step: str) -> tuple[str, ...]:

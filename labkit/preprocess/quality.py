@@ -15,7 +15,7 @@ DIMENSIONS = ("completeness", "validity", "uniqueness", "consistency")
 TOTAL = "total"
 
 # What cleaning calls a wrong value; what it fills was missing, not wrong.
-WRONG = ("outliers", "noise", "rules", "slips", "unit_slips", "sentinels", "relabelled", "labels")
+WRONG = ("outliers", "slips", "sentinels", "rules", "relabelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,8 @@ def sum_counts(value: Any) -> int:
 
 
 def wrong_values(details: Mapping[str, Any]) -> dict[str, int]:
-    """Wrong values that cleaning found, by kind.
-
-    ``details`` names them by column (``{"outliers": {"weight_g": 3}}``), as a number, or all
-    together under ``repairs``.
-    """
-    kinds = {**_mapping(details.get("repairs")), **details}
-    return {kind: sum_counts(kinds[kind]) for kind in WRONG if kind in kinds}
+    """Wrong values that cleaning found, by kind, over all columns."""
+    return {kind: sum_counts(details[kind]) for kind in WRONG if kind in details}
 
 
 def _completeness(report: Mapping[str, Any]) -> Score:
@@ -137,11 +132,11 @@ def _uniqueness(report: Mapping[str, Any]) -> Score:
     found = _entry(integration, "duplicates")
     if integration is None or found is None:
         return Score(None, None, "rows that repeat no other: counted by the step integration")
-    rows, duplicates = int(integration["rows_in"]), sum_counts(found)
-    kept = _entry(integration, "duplicates_kept")
-    how = f"rows that repeat no other: all but {duplicates:,} of {rows:,}"
-    after = 1.0 - _part(sum_counts(kept), integration["rows_out"])
-    return Score(1.0 - _part(duplicates, rows), after, f"{how}; repeated rows are removed")
+    rows, kept = int(integration["rows_in"]), sum_counts(_entry(integration, "repeats_kept"))
+    repeats = sum_counts(found) + kept
+    how = f"rows that repeat no other: all but {repeats:,} of {rows:,} as read"
+    how += f"; {kept:,} repeats were kept" if kept else "; repeats are removed"
+    return Score(1.0 - _part(repeats, rows), 1.0 - _part(kept, integration["rows_out"]), how)
 
 
 def _consistency(report: Mapping[str, Any]) -> Score:
