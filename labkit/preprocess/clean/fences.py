@@ -5,6 +5,7 @@ Source: Tukey 1977, Exploratory Data Analysis, section 2E.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,11 @@ class Fences:
     def classes(self) -> range:
         """Codes whose fences count for a row of unknown class: -1, all rows, without a label."""
         return range(len(self.low) - 1) if len(self.low) > 1 else range(-1, 0)
+
+    @property
+    def middle_of_all(self) -> float:
+        """Median over all rows, in the column's own units."""
+        return math.exp(self.middle[-1]) if self.log else self.middle[-1]
 
     def inside(
         self, values: NDArray[np.float64], code: int, *, near: bool = False
