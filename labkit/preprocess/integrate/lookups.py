@@ -151,7 +151,7 @@ class Lookup:
         return table, rows
 
     def _values(self, name: str, column: Column) -> NDArray[Any]:
-        """(table rows + 1,) a column's values, with the codes of ``column``; the last is missing."""
+        """(table rows + 1,) values, in the codes of ``column``; the last is missing."""
         values = self.frame[name]
         found: NDArray[Any] = np.empty(len(values) + 1, dtype=DTYPES[column.kind])
         if column.kind == "category":

@@ -20,7 +20,7 @@ from rapidfuzz import fuzz, process
 
 from labkit.preprocess.integrate.keys import is_missing
 from labkit.preprocess.integrate.settings import Compare, MatchSettings
-from labkit.preprocess.schema import Schema
+from labkit.preprocess.schema import Schema, column_values
 
 RATIOS = {"letters": fuzz.ratio, "words": fuzz.token_sort_ratio}
 PAIRS_AT_ONCE = 1 << 19
@@ -48,12 +48,12 @@ def compared_columns(rows: pd.DataFrame, schema: Schema, match: MatchSettings) -
     columns = []
     for name, how in match.compare.items():
         column = schema.column(name)
-        known = ~is_missing(rows[name], column)
+        known, values = ~is_missing(rows[name], column), rows[name].to_numpy()
         if column.kind == "text":
             values = np.empty(len(rows), dtype=object)
             values[known] = [_fold(text) for text in rows[name].to_numpy(dtype=object)[known]]
-        else:
-            values = rows[name].to_numpy()
+        elif column.kind == "number":
+            values = column_values(rows, name)
         columns.append(Compared(how, column.kind, values, known))
     return sorted(columns, key=lambda each: each.kind == "text")
 
