@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from labkit.preprocess.clean.kinds import DETAILS, FILLED, REMOVED, WRONG
 from labkit.preprocess.clean.rules import CleaningRules
-from labkit.preprocess.schema import MISSING, Schema, column_values, label_codes
+from labkit.preprocess.schema import Schema
+from labkit.preprocess.statistics.histogram import ALL, Counts, count_missing, count_values, merge
 
 NUM_BINS = 40
-Histogram = dict[str, NDArray[np.int64]]  # (bins + 2,) by class: below, in the bins, above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,8 @@ class Effect:
     """
 
     repairs: Mapping[str, Mapping[str, int]]
-    before: Mapping[str, Histogram]
-    after: Mapping[str, Histogram]
+    before: Counts
+    after: Counts
     missing_before: Mapping[str, int]
     missing_after: Mapping[str, int]
 
@@ -64,8 +63,8 @@ def count_effect(
         repairs=repairs,
         before=_histograms(frame, schema, edges),
         after=_histograms(after, schema, edges),
-        missing_before=count_missing(frame, schema),
-        missing_after=count_missing(after, schema),
+        missing_before=count_missing(frame, schema=schema),
+        missing_after=count_missing(after, schema=schema),
     )
 
 
@@ -90,16 +89,6 @@ def _add(parts: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str
     return total
 
 
-def count_missing(frame: pd.DataFrame, schema: Schema) -> dict[str, int]:
-    """Gaps by column, in the order of the schema."""
-    missing = {}
-    for column in schema.columns:
-        values = frame[column.name]
-        gaps = values.to_numpy() == MISSING if column.kind == "category" else values.isna()
-        missing[column.name] = int(gaps.sum())
-    return missing
-
-
 def bin_edges(edges: tuple[float, float]) -> list[float]:
     """(bins + 1,) even bins over a column's inner 98 %, and a fifth more on either side."""
     low, high = edges
@@ -115,20 +104,11 @@ def bin_edges(edges: tuple[float, float]) -> list[float]:
 
 def _histograms(
     frame: pd.DataFrame, schema: Schema, edges: Mapping[str, tuple[float, float]]
-) -> dict[str, Histogram]:
-    names = schema.class_names or ("all",)
-    label = label_codes(frame, schema) if schema.label else np.zeros(len(frame), dtype=np.int32)
-    histograms = {}
+) -> Counts:
+    counts: Counts = {}
     for column, ends in edges.items():
-        bins = np.array(bin_edges(ends))
-        values = column_values(frame, column)
-        known = ~np.isnan(values) & (label != MISSING)
-        cell = np.searchsorted(bins, values[known], side="right")
-        width = len(bins) + 1
-        counts = np.bincount(label[known] * width + cell, minlength=len(names) * width)
-        table = counts.reshape(len(names), width)
-        histograms[column] = dict(zip(names, table, strict=True))
-    return histograms
+        counts |= count_values(frame, schema=schema, columns=[column], edges=bin_edges(ends))
+    return counts
 
 
 def picture_of(
@@ -138,8 +118,8 @@ def picture_of(
     columns = {
         name: {
             "edges": bin_edges(ends),
-            "before": _drawn(effect.before[name]),
-            "after": _drawn(effect.after[name]),
+            "before": merge([effect.before], name),
+            "after": merge([effect.after], name),
         }
         for name, ends in edges.items()
         if name in effect.before
@@ -151,7 +131,7 @@ def picture_of(
     gaps = {"missing_before": effect.missing_before, "missing_after": effect.missing_after}
     if not columns:
         nothing = {
-            "counts": {name: [0] for name in schema.class_names or ("all",)},
+            "counts": {name: [0] for name in schema.class_names or (ALL,)},
             "below": 0,
             "above": 0,
         }
@@ -159,11 +139,3 @@ def picture_of(
         return {"column": "", **blank, **gaps, "columns": {}}
     main = max(columns, key=lambda name: wrong[name])
     return {"column": main, **columns[main], **gaps, "columns": columns}
-
-
-def _drawn(histogram: Histogram) -> dict[str, Any]:
-    return {
-        "counts": {name: counts[1:-1].tolist() for name, counts in histogram.items()},
-        "below": int(sum(counts[0] for counts in histogram.values())),
-        "above": int(sum(counts[-1] for counts in histogram.values())),
-    }

@@ -6,9 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from labkit.errors import SettingError
+from labkit.errors import SettingError, SourceError
 from labkit.preprocess.clean.fences import (
     FRACTIONS,
     Fences,
@@ -18,7 +16,8 @@ from labkit.preprocess.clean.fences import (
     robust_z,
     tukey,
 )
-from labkit.preprocess.clean.missing import Fill, fill_of, merge_means, mode_of
+from labkit.preprocess.clean.fills import Table, category_fill, find_fills
+from labkit.preprocess.clean.plan import make_plan
 from labkit.preprocess.clean.related import Pair
 from labkit.preprocess.clean.rules import CleaningRules, ColumnRule
 from labkit.preprocess.clean.sentinels import find_sentinels
@@ -29,7 +28,6 @@ from labkit.preprocess.clean.training import (
     Survey,
     TrainingValues,
     add_up,
-    count_values,
     survey_part,
 )
 from labkit.preprocess.parts import Part, map_parts
@@ -37,10 +35,8 @@ from labkit.preprocess.schema import Schema
 from labkit.preprocess.statistics.quantiles import exact_quantiles
 from labkit.preprocess.tasks import Executor
 
-MAX_CLASSES = 32  # with more, all rows share their fences
 MANY = 0.01  # sentinels above this share move the quantiles, which are then taken again
 MAX_ROUNDS = 3
-Table = Mapping[Hashable, Quantiles]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +48,6 @@ class Found:
         scales: ``linear`` or ``log`` by column.
         tails: columns left alone, with the share of their values beyond the fences.
         empty: columns without a value in any training row.
-        medians: over all training rows, by column.
         edges: quantiles 0.01 and 0.99, by column.
     """
 
@@ -63,6 +58,33 @@ class Found:
     edges: Mapping[str, tuple[float, float]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look at the training rows shows.
+
+    Attributes:
+        plan: what was looked at, and the sentinels that were left out.
+        table: quantiles.
+        scale: fences by column, whether they will count or not.
+        surveys: of the parts, in order.
+        outside: by column, how often each value outside the fences occurs.
+        present: by column, rows with a value.
+        sentinels: by column, those that were found on top of the plan's.
+    """
+
+    plan: Plan
+    table: Table
+    scale: Mapping[str, Fences]
+    surveys: Sequence[Survey]
+    outside: Mapping[str, Mapping[float, int]]
+    present: Mapping[str, int]
+    sentinels: Mapping[str, tuple[float, ...]]
+
+    def all_sentinels(self, name: str) -> tuple[float, ...]:
+        """The plan's and those found."""
+        return tuple(sorted({*self.plan.sentinels.get(name, ()), *self.sentinels[name]}))
+
+
 def find_rules(
     executor: Executor, parts: Sequence[Part], schema: Schema, settings: CleaningSettings
 ) -> Found:
@@ -70,136 +92,82 @@ def find_rules(
 
     Raises:
         SettingError: settings that do not fit the columns; says which and what to do.
+        SourceError: there is no part.
     """
     plan = make_plan(schema, settings)
+    if not parts:
+        raise SourceError("there are no rows to clean; see which rows were set aside, and why")
     for _ in range(MAX_ROUNDS):
-        table = exact_quantiles(executor, parts, TrainingValues(plan), FRACTIONS)
-        scale = _all_fences(executor, parts, plan, table, settings)
-        surveys = _survey(executor, parts, plan, table, scale, schema, settings)
-        outside = {name: add_up([each.outside[name] for each in surveys]) for name in plan.columns}
-        present = {name: sum(each.present[name] for each in surveys) for name in plan.columns}
-        new = _new_sentinels(plan, table, surveys, outside, settings)
-        sentinels = {
-            name: tuple(sorted({*plan.sentinels.get(name, ()), *new[name]}))
-            for name in plan.columns
-        }
-        many = [
-            name
-            for name in plan.columns
-            if sum(outside[name][value] for value in new[name]) > MANY * present[name]
-        ]
-        if not many:
+        look = _look(executor, parts, plan, schema, settings)
+        known = {name: look.all_sentinels(name) for name in plan.columns}
+        if not _many_sentinels(look):
             break
-        plan = replace(plan, sentinels=sentinels)
-    fences, tails = _believed(plan, scale, outside, present, new, settings)
+        plan = replace(plan, sentinels=known)
+    fences, tails = _believed(look, settings)
+    columns = {
+        name: ColumnRule(
+            fences=fences[name],
+            scale=look.scale[name],
+            sentinels=known[name],
+            slips=settings.of(name, "unit_slips"),
+            least=_bound(settings, name, "least", -math.inf),
+            greatest=_bound(settings, name, "greatest", math.inf),
+        )
+        for name in plan.columns
+    }
+    ratios = [
+        tukey(_groups(look.table, at, plan), log=False, factor=settings.factor)
+        for at in range(len(plan.related))
+    ]
     rules = CleaningRules(
         label=plan.label,
-        columns={
-            name: ColumnRule(
-                fences=fences[name],
-                scale=scale[name],
-                sentinels=sentinels[name],
-                slips=settings.of(name, "unit_slips"),
-                least=_bound(settings, name, "least", -math.inf),
-                greatest=_bound(settings, name, "greatest", math.inf),
-            )
-            for name in plan.columns
-        },
+        columns=columns,
         rules=settings.rules,
         pairs=tuple(
-            Pair(
-                relation=pair,
-                ratio=tukey(_groups(table, at, plan), log=False, factor=settings.factor),
-            )
-            for at, pair in enumerate(plan.related)
+            Pair(relation=pair, ratio=ratio)
+            for pair, ratio in zip(plan.related, ratios, strict=True)
         ),
         evidence=settings.evidence if plan.label else (),
         odds=settings.odds,
-        fills=_fills(executor, parts, plan, table, surveys, schema, settings),
+        fills=find_fills(executor, parts, plan, look.table, look.surveys, schema, settings),
     )
     return Found(
         rules=rules,
-        scales={name: "log" if scale[name].log else "linear" for name in plan.columns},
+        scales={name: "log" if fence.log else "linear" for name, fence in look.scale.items()},
         tails=tails,
-        empty=tuple(name for name in plan.columns if not present[name]),
-        edges=_edges(table, plan),
+        empty=tuple(name for name in plan.columns if not look.present[name]),
+        edges=_edges(look.table, plan),
     )
 
 
-def make_plan(schema: Schema, settings: CleaningSettings) -> Plan:
-    """What is looked at; the settings are checked against the columns.
-
-    Raises:
-        SettingError: a column that is not there, or is of the wrong kind.
-    """
-    numbers = tuple(name for name in schema.numbers if name not in schema.key)
-    categories = schema.categories
-    for name in settings.columns:
-        _check_column(schema, settings, name, numbers)
-    for what, names in (
-        ("evidence", settings.evidence),
-        *((f"rule {rule.expression!r}", (*rule.columns, *rule.blame)) for rule in settings.rules),
-        *((f"related {pair.columns}", pair.columns) for pair in settings.related),
-    ):
-        unknown = [name for name in names if name not in numbers]
-        if unknown:
-            raise SettingError(
-                f"[cleaning] {what}: {', '.join(unknown)} is no number column to be cleaned; "
-                f"choose from {', '.join(numbers) or 'none'}"
-            )
-    if settings.evidence and not schema.label:
-        raise SettingError(
-            "[cleaning] evidence needs a label to put right; name one, or leave evidence empty"
-        )
-    groups = {}
-    for name in numbers:
-        group = settings.of(name, "group")
-        if group and group not in categories:
-            raise SettingError(
-                f"[cleaning] group {group!r} is no category; choose from "
-                f"{', '.join(categories) or 'none'}, or leave it empty for the label"
-            )
-        if group and group != schema.label and settings.of(name, "fill") in _BY_GROUP:
-            groups[name] = (group, len(categories[group]))
-    classes = len(schema.class_names)
-    apart = 0 < classes <= MAX_CLASSES
-    return Plan(
-        columns=numbers,
-        label=schema.label if apart else "",
-        num_classes=classes if apart else 0,
-        groups=groups,
-        related=settings.related,
-        sentinels={
-            name: given for name in numbers if (given := settings.of(name, "sentinels")) != AUTO
-        },
+def _look(
+    executor: Executor,
+    parts: Sequence[Part],
+    plan: Plan,
+    schema: Schema,
+    settings: CleaningSettings,
+) -> Look:
+    table = exact_quantiles(executor, parts, TrainingValues(plan), FRACTIONS)
+    scale = _all_fences(executor, parts, plan, table, settings)
+    surveys = _survey(executor, parts, plan, table, scale, schema, settings)
+    outside = {name: add_up([each.outside[name] for each in surveys]) for name in plan.columns}
+    return Look(
+        plan=plan,
+        table=table,
+        scale=scale,
+        surveys=surveys,
+        outside=outside,
+        present={name: sum(each.present[name] for each in surveys) for name in plan.columns},
+        sentinels=_new_sentinels(plan, table, surveys, outside, settings),
     )
 
 
-_BY_GROUP = ("group_mean", "group_median", "related")
-
-
-def _check_column(
-    schema: Schema, settings: CleaningSettings, name: str, numbers: Sequence[str]
-) -> None:
-    where, own = f"[cleaning.columns.{name}]", settings.columns[name]
-    if name not in numbers and (name not in schema.categories or name == schema.label):
-        choices = [*numbers, *(each for each in schema.categories if each != schema.label)]
-        raise SettingError(
-            f"{where}: no column of that name is cleaned; choose from {', '.join(choices)}"
-        )
-    if name in numbers:
-        if isinstance(own.constant, str):
-            raise SettingError(f"{where}: constant {own.constant!r} is no number")
-        return
-    if own.fill not in (None, "mode", "constant", "none"):
-        raise SettingError(
-            f"{where}: a category has no {own.fill}; choose from mode, constant, none"
-        )
-    if own.fill == "constant" and own.constant not in schema.categories[name]:
-        raise SettingError(
-            f"{where}: constant {own.constant!r} is no category of the column; choose from "
-            f"{', '.join(schema.categories[name])}"
-        )
+def _many_sentinels(look: Look) -> bool:
+    """Whether new sentinels are so many that they moved the quantiles."""
+    return any(
+        sum(look.outside[name][value] for value in values) > MANY * look.present[name]
+        for name, values in look.sentinels.items()
+    )
 
 
 def _bound(settings: CleaningSettings, name: str, which: str, without: float) -> float:
@@ -287,17 +255,9 @@ def _survey(
         categories={
             name: len(names)
             for name, names in schema.categories.items()
-            if _category_fill(settings, name, schema) == "mode"
+            if category_fill(settings, name, schema) == "mode"
         },
     )
-
-
-def _category_fill(settings: CleaningSettings, name: str, schema: Schema) -> str:
-    """How a category's gaps are filled; the label's never are."""
-    own = settings.columns.get(name)
-    if name == schema.label or name in schema.key:
-        return "none"
-    return own.fill if own and own.fill else settings.fill_categories
 
 
 def _new_sentinels(
@@ -316,86 +276,15 @@ def _new_sentinels(
     return new
 
 
-def _believed(
-    plan: Plan,
-    scale: Mapping[str, Fences],
-    outside: Mapping[str, Mapping[float, int]],
-    present: Mapping[str, int],
-    sentinels: Mapping[str, Sequence[float]],
-    settings: CleaningSettings,
-) -> tuple[dict[str, Fences], dict[str, float]]:
+def _believed(look: Look, settings: CleaningSettings) -> tuple[dict[str, Fences], dict[str, float]]:
     """The fences that count, and the columns whose far values are their tail and are believed."""
     fences, tails = {}, {}
-    for name in plan.columns:
+    for name, outside in look.outside.items():
         method = settings.of(name, "outliers")
-        noise = sum(outside[name].values()) - sum(outside[name][v] for v in sentinels[name])
-        share = noise / max(present[name], 1)
+        noise = sum(outside.values()) - sum(outside[value] for value in look.sentinels[name])
+        share = noise / max(look.present[name], 1)
         if method == "auto" and share > settings.most:
             tails[name] = share
         opened = method == "none" or name in tails
-        fences[name] = no_fences(scale[name]) if opened else scale[name]
+        fences[name] = no_fences(look.scale[name]) if opened else look.scale[name]
     return fences, tails
-
-
-def _fills(
-    executor: Executor,
-    parts: Sequence[Part],
-    plan: Plan,
-    table: Table,
-    surveys: Sequence[Survey],
-    schema: Schema,
-    settings: CleaningSettings,
-) -> dict[str, Fill]:
-    fills: dict[str, Fill | None] = {}
-    modes = _modes(executor, parts, plan, surveys)
-    for name in plan.columns:
-        method = settings.of(name, "fill")
-        median = table[name, ALL][0.5]
-        if method == "constant":
-            fills[name] = Fill(method=method, values=(float(settings.of(name, "constant")),))
-        elif method == "median":
-            fills[name] = fill_of(method, [median], "")
-        elif method == "mode":
-            known = not math.isnan(modes[name])
-            fills[name] = fill_of(
-                "mode" if known else "median", [modes[name] if known else median], ""
-            )
-        elif method in ("mean", "group_mean"):
-            means = merge_means([each.sums[name] for each in surveys])
-            group = plan.groups.get(name, ("", 0))[0]
-            fills[name] = fill_of(method, means if method == "group_mean" else means[-1:], group)
-        elif method in ("group_median", "related"):
-            group, number = plan.groups.get(name, ("", 0))
-            by_group = (
-                [*(table[name, group, code][0.5] for code in range(number)), median]
-                if group
-                else [each[0.5] for each in _groups(table, name, plan)]
-            )
-            fills[name] = fill_of(method, by_group, group)
-    for name, names in schema.categories.items():
-        method = _category_fill(settings, name, schema)
-        if method == "constant":
-            code = names.index(settings.columns[name].constant)
-            fills[name] = Fill(method=method, values=(float(code),))
-        elif method == "mode" and names:
-            counts = np.sum([each.codes[name] for each in surveys], axis=0)
-            best = float(counts.argmax()) if counts.any() else math.nan
-            fills[name] = fill_of(method, [best], "")
-    return {name: fill for name, fill in fills.items() if fill is not None}
-
-
-def _modes(
-    executor: Executor, parts: Sequence[Part], plan: Plan, surveys: Sequence[Survey]
-) -> dict[str, float]:
-    """The mode of each number column that is filled by it: candidates are counted everywhere."""
-    names = list(surveys[0].common) if surveys else []
-    if not names:
-        return {}
-    wanted = {name: sorted({v for each in surveys for v in each.common[name]}) for name in names}
-    counted = map_parts(executor, count_values, parts, plan=plan, wanted=wanted)
-    modes = {}
-    for name in names:
-        totals = [sum(each[name][at] for each in counted) for at in range(len(wanted[name]))]
-        present = sum(each.present[name] for each in surveys)
-        modes[name] = mode_of(dict(zip(wanted[name], totals, strict=True)), present)
-    return modes

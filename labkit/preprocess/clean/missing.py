@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labkit.preprocess.schema import MISSING
+from labkit.preprocess.statistics.moments import Moments, merge_all, moments_of
 
 Counts = Mapping[float, int]
 # A column has a mode when one value makes up this share of it: below, "the most frequent" is luck.
@@ -71,56 +70,26 @@ def fill_of(method: str, groups: Sequence[float], group: str) -> Fill | None:
     return Fill(method=method, values=values, group=group)
 
 
-_HIGH, _LOW_BITS, _BITS = 2**26, 26, 53
-_LEAST_EXPONENT = 1126  # every float64 is a whole number of 2 ** -1126
-
-
-def exact_sums(
+def group_moments(
     values: NDArray[np.float64], codes: NDArray[np.int32], num_groups: int
-) -> list[tuple[int, int]]:
-    """Count and exact sum of each group, in units of 2 ** -1126, then of all rows.
-
-    Whole numbers, so however the rows are cut into parts, the total is the same to the last bit.
+) -> list[Moments]:
+    """Exact count and sum of each group, then of all rows.
 
     Args:
         values: (rows,) NaN where missing.
         codes: (rows,) of the groups, ``MISSING`` for none.
         num_groups: codes are below.
     """
-    present = np.isfinite(values)
-    fraction, exponent = np.frexp(values[present])
-    mantissa = np.ldexp(fraction, _BITS).astype(np.int64)
-    places, place = np.unique(exponent, return_inverse=True)
-    # A row without a group is counted in the last bin, which is then made that of all rows.
-    group = np.where(codes[present] == MISSING, num_groups, codes[present])
-    shape = (num_groups + 1, len(places))
-    cell = group * len(places) + place
-    high, low = mantissa >> _LOW_BITS, mantissa & (_HIGH - 1)
-    # Sums of up to 2 ** 26 numbers below 2 ** 27 are exact in float64.
-    sums = [
-        np.bincount(cell, weights=half, minlength=shape[0] * shape[1]).reshape(shape)
-        for half in (high, low)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    return [
+        *(moments_of(finite[codes == code]) for code in range(num_groups)),
+        moments_of(finite),
     ]
-    counts = np.bincount(group, minlength=num_groups + 1)
-    totals = [
-        sum(
-            ((int(sums[0][at, k]) << _LOW_BITS) + int(sums[1][at, k]))
-            << (int(places[k]) - _BITS + _LEAST_EXPONENT)
-            for k in range(len(places))
-        )
-        for at in range(num_groups + 1)
-    ]
-    pairs = [(int(count), total) for count, total in zip(counts, totals, strict=True)]
-    return [*pairs[:-1], (int(counts.sum()), sum(totals))]
 
 
-def merge_means(parts: Sequence[Sequence[tuple[int, int]]]) -> list[float]:
-    """The exact mean of each group, rounded once; NaN for a group without values."""
-    means = []
-    for each in zip(*parts, strict=True):
-        count, total = (sum(pair[k] for pair in each) for k in (0, 1))
-        means.append(float(Fraction(total, count << _LEAST_EXPONENT)) if count else float("nan"))
-    return means
+def merge_means(parts: Sequence[Sequence[Moments]]) -> list[float]:
+    """The exact mean of each group over all parts, rounded once; NaN for one without values."""
+    return [merge_all(each).mean for each in zip(*parts, strict=True)]
 
 
 def frequent(values: NDArray[np.float64]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,15 @@ def save_repairs(frame: pd.DataFrame, number: int, *, rules: CleaningRules, fold
         frame: the rows before cleaning.
         number: of the part.
         rules: that are applied.
-        folder: its subfolder ``repairs`` exists.
+        folder: an existing one.
     Returns:
         Number of repairs.
     """
     after, kinds = rules.repair(frame)
     log = log_of(frame, after, kinds)
     target = Path(folder) / "repairs" / f"part-{number:05d}.parquet"
-    draft = target.with_suffix(".writing")
+    target.parent.mkdir(exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
     log.to_parquet(draft, index=False)
     draft.replace(target)
     return len(log)

@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labkit.preprocess.clean.fences import Fences
-from labkit.preprocess.clean.missing import exact_sums, frequent
+from labkit.preprocess.clean.missing import frequent, group_moments
 from labkit.preprocess.clean.related import log_ratio
 from labkit.preprocess.clean.settings import Related
 from labkit.preprocess.schema import KEY, MISSING, column_values
 from labkit.preprocess.split import is_test
+from labkit.preprocess.statistics.moments import Moments
 
 ALL = MISSING  # stands for all rows beside the codes of the classes
 
@@ -88,7 +89,7 @@ class Survey:
         present: rows with a value, by column.
         outside: by column, how often each value outside the own class's fences occurs.
         ties: by column, rows equal to the lowest and the highest hundredth's edge.
-        sums: by column, count and exact sum of the believed values of each group, then of all.
+        sums: by column, moments of the believed values of each group, then of all.
         common: by column, candidates for the mode.
         codes: by category column, rows of each code.
     """
@@ -96,7 +97,7 @@ class Survey:
     present: Mapping[str, int]
     outside: Mapping[str, Mapping[float, int]]
     ties: Mapping[str, tuple[int, int]]
-    sums: Mapping[str, Sequence[tuple[int, int]]]
+    sums: Mapping[str, Sequence[Moments]]
     common: Mapping[str, Sequence[float]]
     codes: Mapping[str, Sequence[int]]
 
@@ -135,7 +136,7 @@ def survey_part(
         if name in means:
             group, number = plan.groups.get(name, ("", plan.num_classes))
             codes = train[group].to_numpy(dtype=np.int32) if group else own
-            sums[name] = exact_sums(np.where(inside, values, np.nan), codes, number)
+            sums[name] = group_moments(np.where(inside, values, np.nan), codes, number)
         if name in modes:
             common[name] = frequent(values)
     codes_of = {
