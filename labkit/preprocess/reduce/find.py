@@ -82,7 +82,10 @@ def _signal(choice: Choice, survey: Survey) -> Signal | None:
     if choice.basis is None:
         return None
     facts = [survey.facts[name] for name in choice.signal]
-    reach = max(max(abs(each.least), abs(each.greatest)) for each in facts if each.num_values)
+    reach = max(
+        (max(abs(each.least), abs(each.greatest)) for each in facts if each.num_values),
+        default=0.0,
+    )
     return Signal(
         columns=choice.signal,
         fill=[_mean_of(column_values(survey.sample, name)) for name in choice.signal],

@@ -1,7 +1,8 @@
 """What a column tells about the label: mutual information of its bins and the classes, in bits.
 
-The edges of a number's bins are the exact quantiles of the sampled training rows, which are all of
-them where there are few; the counts in the bins are exact, over all training rows.
+The counts are exact, over all training rows. Where columns may be dropped for what they tell, the
+edges of a number's bins are exact quantiles too, for two more passes over the rows; where it is
+only shown, they are the quantiles of the sampled rows, so the bins hold nearly equally many.
 
 Source: Cover & Thomas 2006, Elements of Information Theory, section 2.3, doi:10.1002/047174882X.
 """
@@ -9,11 +10,20 @@ Source: Cover & Thomas 2006, Elements of Information Theory, section 2.3, doi:10
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from labkit.preprocess.parts import Part
+from labkit.preprocess.reduce.survey import train_rows
+from labkit.preprocess.schema import column_values
+from labkit.preprocess.statistics.quantiles import exact_quantiles
+from labkit.preprocess.tasks import Executor
+
 NUM_BINS = 32
+SHARES = tuple(place / NUM_BINS for place in range(1, NUM_BINS))  # of the rows below each edge
 
 
 def bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -21,9 +31,28 @@ def bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     present = values[np.isfinite(values)]
     if not len(present):
         return np.empty(0)
-    # quantiles that are values themselves, so that a column of few values has a bin for each
-    shares = np.arange(1, NUM_BINS) / NUM_BINS
-    return np.unique(np.quantile(present, shares, method="higher"))
+    return np.unique(np.quantile(present, SHARES))
+
+
+def exact_edges(
+    executor: Executor, parts: Sequence[Part], numbers: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """By column the edges that ``bin_edges`` would give of all training rows; 2 tasks a part."""
+    found = exact_quantiles(executor, parts, train_values, SHARES, numbers=numbers)
+    edges = {}
+    for name in numbers:
+        quantiles = np.array(list(found[name].values()))
+        edges[name] = np.unique(quantiles[np.isfinite(quantiles)])
+    return edges
+
+
+def train_values(
+    frame: pd.DataFrame, *, numbers: Sequence[str]
+) -> Mapping[Hashable, NDArray[np.float64] | Sequence[NDArray[np.float64]]]:
+    """By column the training rows' values, NaN where missing or infinite."""
+    train = train_rows(frame)
+    columns = {name: column_values(frame, name)[train] for name in numbers}
+    return {name: np.where(np.isfinite(each), each, np.nan) for name, each in columns.items()}
 
 
 def count_bins(

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from labkit.errors import SourceError
+from labkit.errors import SettingError, SourceError
 from labkit.preprocess.parts import Part, map_parts
 from labkit.preprocess.reduce.choose import Choice, choose_columns
 from labkit.preprocess.reduce.find import Findings, find, plan_second_pass
 from labkit.preprocess.reduce.fitted import Reduction
+from labkit.preprocess.reduce.importance import exact_edges
 from labkit.preprocess.reduce.measure import measure_part, merge_measures
 from labkit.preprocess.reduce.picture import details_of, note_of, picture_of
 from labkit.preprocess.reduce.settings import ReductionSettings
@@ -24,6 +25,7 @@ from labkit.preprocess.step import StepResult
 from labkit.preprocess.tasks import Executor
 
 TASKS_PER_PART = 2
+TASKS_FOR_EXACT_BINS = 2
 
 
 def reduce(
@@ -36,7 +38,8 @@ def reduce(
     """Find what can be left out of the training rows, and leave it out of all rows.
 
     Args:
-        executor: runs ``TASKS_PER_PART`` tasks a part.
+        executor: runs ``TASKS_PER_PART`` tasks a part, and ``TASKS_FOR_EXACT_BINS`` more where
+            columns may be dropped for what they tell about the label.
         parts: cleaned rows, with a key each.
         schema: their columns.
         settings: of the step.
@@ -49,9 +52,13 @@ def reduce(
         SourceError: fewer than two training rows, or nothing is left.
     """
     choice = choose_columns(schema, settings)
-    executor.begin("reduction", TASKS_PER_PART * len(parts))
+    exact_bins = settings.importance > 0 and "unimportant" in settings.drop
+    tasks = TASKS_PER_PART + (TASKS_FOR_EXACT_BINS if exact_bins else 0)
+    executor.begin("reduction", tasks * len(parts))
     survey = _survey(executor, parts, schema, choice, settings.sample_rows / max(rows, 1))
     task, dropped = plan_second_pass(schema, choice, survey, settings)
+    if exact_bins:
+        task = replace(task, edges=exact_edges(executor, parts, task.numbers))
     measures = merge_measures(map_parts(executor, measure_part, parts, task=task))
     found = find(schema, choice, survey, task, measures, dropped, settings)
     fitted = _fitted(schema, found, settings)
@@ -92,6 +99,11 @@ def _fitted(schema: Schema, found: Findings, settings: ReductionSettings) -> Red
         raise SourceError(
             f"no column is left to learn from ({reasons or 'there was none'}); give sources that "
             "measure, or name columns to [reduction] keep"
+        )
+    if settings.method == "pca_sampled" and found.kept and found.sampled is None:
+        raise SettingError(
+            f"sample_rows = {settings.sample_rows} gave a sample of {found.num_sampled} training "
+            "rows, but components need 2; choose more"
         )
     components = {"pca": found.exact, "pca_sampled": found.sampled, "none": None}
     passed = dict(zip(found.kept, found.mean, strict=True)) if settings.method == "none" else {}

@@ -1,130 +1,107 @@
-"""Reduction drops what is useless and finds the components that a single machine finds."""
+"""Components are those of numpy and scikit-learn, to the last bits that a float holds."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
-from labkit.errors import SourceError
-from labkit.preprocess.reduce import (
-    SCATTER_POINTS,
+from labkit.errors import SettingError
+from labkit.preprocess.reduce.components import (
     Components,
-    fit,
-    merge_points,
-    pick_points,
+    angle_between,
+    fit_components,
     principal_components,
-    reduce_partition,
-    summarise,
 )
-from labkit.preprocess.schema import CATEGORIES, NUMERIC, Partition
-from labkit.preprocess.split import is_test
+from labkit.preprocess.reduce.covariance import Covariance, covariance_of, gram_of, grid_of
 
-KEPT = ("diameter_cm", "weight_g", "red", "green", "blue", "sweetness_brix", "price_eur")
+NAMES = [f"x{place}" for place in range(7)]
 
 
 @pytest.fixture(scope="module")
-def fruit() -> pd.DataFrame:
-    """4,000 rows whose seven measures come from three hidden ones and a little noise."""
+def values() -> NDArray[np.float64]:
+    """4,000 rows of seven measures that come from three hidden ones and a little noise."""
     random = np.random.default_rng(0)
-    measures = random.normal(size=(4000, 3)) @ random.normal(size=(3, len(KEPT)))
-    frame = pd.DataFrame(measures + 0.05 * random.normal(size=measures.shape), columns=KEPT)
-    frame = frame * [1, 1000, 50, 50, 50, 2, 5] + 10
-    return frame.assign(
-        fruit_id=np.arange(4000) * 3 + 1000,
-        source=0,
-        batch_no=random.permutation(4000) + 1.0,
-        harvest_year=2024.0,
-        **dict.fromkeys(CATEGORIES, 0),
-    )
+    measures = random.normal(size=(4000, 3)) @ random.normal(size=(3, 7))
+    noisy = measures + 0.05 * random.normal(size=measures.shape)
+    return noisy * [1, 1000, 50, 50, 50, 2, 5] + 10
 
 
-def cut(frame: pd.DataFrame, parts: int) -> list[Partition]:
-    places = np.linspace(0, len(frame), parts + 1).astype(int)
-    return [Partition(frame=frame.iloc[start:stop]) for start, stop in pairwise(places)]
+def covariance(values: NDArray[np.float64]) -> Covariance:
+    grid = grid_of(values.min(axis=0), values.max(axis=0))
+    return covariance_of(gram_of(values, grid), grid)
 
 
-def fitted(frame: pd.DataFrame, parts: int = 5, explained: float = 0.95) -> Components:
-    return fit([summarise(part) for part in cut(frame, parts)], explained)
+def test_they_are_scikit_learns(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES, number=3)
+    standard = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
+    expected = PCA(n_components=3, svd_solver="full").fit(standard)
+    signs = np.sign((np.array(found.loadings) * expected.components_).sum(axis=1))
+    theirs = expected.components_ * signs[:, np.newaxis]
+    np.testing.assert_allclose(found.loadings, theirs, atol=1e-10)
+    np.testing.assert_allclose(found.explained, expected.explained_variance_ratio_, atol=1e-12)
+    projected = found.project(pd.DataFrame(values, columns=NAMES))
+    np.testing.assert_allclose(projected.T, expected.transform(standard) * signs, atol=1e-10)
 
 
-def test_useless_columns_are_dropped_with_the_reason(fruit: pd.DataFrame) -> None:
-    components = fitted(fruit)
-    assert components.columns == list(KEPT)
-    assert components.dropped.keys() == {"fruit_id", "batch_no", "harvest_year", "city"}
-    assert components.dropped["harvest_year"].startswith("constant")
-    assert components.dropped["batch_no"].startswith("an identifier")
-
-
-def test_a_code_that_repeats_is_dropped_as_its_gaps_cannot_be_filled(fruit: pd.DataFrame) -> None:
-    components = fitted(fruit.assign(batch_no=fruit["batch_no"] % 10))
-    assert components.dropped["batch_no"].startswith("a code")
-
-
-def test_components_are_those_of_numpys_svd_on_the_training_rows(fruit: pd.DataFrame) -> None:
-    components = fitted(fruit)
-    train = fruit.loc[~is_test(fruit["fruit_id"].to_numpy()), list(KEPT)].to_numpy()
-    standard = (train - train.mean(axis=0)) / train.std(axis=0, ddof=1)
-    _, singular, vectors = np.linalg.svd(standard, full_matrices=False)
-    shares = singular**2 / (singular**2).sum()
-    np.testing.assert_allclose(components.all_explained, shares, atol=1e-12)
-    number = len(components.loadings)
-    assert number == 3
-    found = np.array(components.loadings)
-    signs = np.sign((found * vectors[:number]).sum(axis=1))
-    np.testing.assert_allclose(found, vectors[:number] * signs[:, np.newaxis], atol=1e-9)
-
-
-def test_the_fewest_components_that_explain_enough_are_kept(fruit: pd.DataFrame) -> None:
-    shares = np.array(fitted(fruit).all_explained)
+def test_the_fewest_components_that_explain_enough_are_kept(values: NDArray[np.float64]) -> None:
+    shares = np.array(fit_components(covariance(values), NAMES).all_explained)
     for explained in (0.3, 0.8, 0.999, 1.0):
-        kept = len(fitted(fruit, explained=explained).loadings)
+        kept = len(fit_components(covariance(values), NAMES, explained=explained).loadings)
         assert shares[:kept].sum() >= explained - 1e-9
         assert kept == 1 or shares[: kept - 1].sum() < explained
 
 
-def test_the_sign_is_fixed_by_the_largest_loading(fruit: pd.DataFrame) -> None:
-    loadings = np.array(fitted(fruit).loadings)
+def test_a_number_of_components_is_kept_whatever_it_explains(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES, explained=1.0, number=2)
+    assert found.names == ["component_1", "component_2"]
+
+
+def test_more_components_than_columns_are_refused(values: NDArray[np.float64]) -> None:
+    with pytest.raises(SettingError, match=r"components = 8, but only 7 columns are left \(x0, "):
+        fit_components(covariance(values), NAMES, number=8)
+
+
+def test_the_sign_is_fixed_by_the_largest_loading(values: NDArray[np.float64]) -> None:
+    loadings = np.array(fit_components(covariance(values), NAMES).loadings)
     largest = np.abs(loadings).argmax(axis=1)
     assert (loadings[np.arange(len(loadings)), largest] > 0).all()
 
 
-def test_merging_agrees_with_one_part(fruit: pd.DataFrame) -> None:
-    one, many = fitted(fruit, parts=1), fitted(fruit, parts=9)
-    np.testing.assert_allclose(one.loadings, many.loadings, atol=1e-9)
-
-
-def test_projected_training_rows_are_uncorrelated(fruit: pd.DataFrame) -> None:
-    components = fitted(fruit)
-    reduced = reduce_partition(Partition(frame=fruit), components=components).frame
-    assert reduced.columns.tolist() == ["fruit_id", "fruit", *components.names]
-    train = reduced.loc[~is_test(reduced["fruit_id"].to_numpy()), components.names].to_numpy()
-    covariance = np.cov(train.T)
-    np.testing.assert_allclose(np.diag(covariance) / len(KEPT), components.explained, rtol=1e-9)
-    np.testing.assert_allclose(covariance - np.diag(np.diag(covariance)), 0, atol=1e-9)
-
-
-def test_the_points_of_the_picture_do_not_depend_on_the_partitions(fruit: pd.DataFrame) -> None:
-    def points(parts: int) -> pd.DataFrame:
-        return merge_points([pick_points(p, names=["weight_g"]) for p in cut(fruit, parts)])
-
-    assert len(points(4)) == SCATTER_POINTS
-    pd.testing.assert_frame_equal(
-        points(1).reset_index(drop=True), points(4).reset_index(drop=True)
+def test_projected_rows_are_uncorrelated(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES, explained=1.0)
+    projected = found.project(pd.DataFrame(values, columns=NAMES))
+    np.testing.assert_allclose(
+        np.cov(projected) / 7, np.diag(found.explained), rtol=1e-9, atol=1e-9
     )
 
 
-def test_too_few_rows_are_refused(fruit: pd.DataFrame) -> None:
-    train = fruit[~is_test(fruit["fruit_id"].to_numpy())]
-    with pytest.raises(SourceError, match="1 training rows are left"):
-        fitted(train.iloc[:1], parts=1)
+def test_a_row_alone_has_the_bits_it_has_among_others(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES)
+    frame = pd.DataFrame(np.tile(values, (3, 1)), columns=NAMES)  # more than one block of rows
+    whole = found.project(frame)
+    for row in (0, 17, 11_999):
+        assert found.project(frame.iloc[[row]])[:, 0].tobytes() == whole[:, row].tobytes()
 
 
-def test_only_useless_columns_are_refused(fruit: pd.DataFrame) -> None:
-    with pytest.raises(SourceError, match="every column is constant or an identifier"):
-        fitted(fruit.assign(**dict.fromkeys(NUMERIC, 1.0)))
+def test_a_gap_counts_as_the_mean(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES)
+    gap = pd.DataFrame(values[:1], columns=NAMES)
+    filled = gap.assign(x2=found.mean[2])
+    gap.loc[0, "x2"] = np.nan
+    np.testing.assert_array_equal(found.project(gap), found.project(filled))
+
+
+def test_a_constant_column_says_nothing() -> None:
+    values = np.stack([np.arange(50.0), np.full(50, 3.0)], axis=1)
+    found = fit_components(covariance(values), ["x", "same"])
+    assert found.explained == [1.0]
+    assert found.loadings == [[1.0, 0.0]]
+    assert np.isfinite(found.project(pd.DataFrame(values, columns=["x", "same"]))).all()
 
 
 def test_variances_of_a_singular_correlation_are_not_negative() -> None:
@@ -132,3 +109,21 @@ def test_variances_of_a_singular_correlation_are_not_negative() -> None:
     assert shares.min() >= 0
     assert shares.sum() == pytest.approx(1)
     np.testing.assert_allclose(loadings[0], np.full(3, 3**-0.5))
+
+
+def test_the_angle_between_spaces_is_found(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES, number=2)
+    turned = fit_components(covariance(values), NAMES, number=2)
+    cosine, sine = np.cos(np.radians(5)), np.sin(np.radians(5))
+    third = np.array(fit_components(covariance(values), NAMES, number=3).loadings[2])
+    first, second = np.array(turned.loadings)
+    other = Components(
+        **{**turned.to_dict(), "loadings": [(cosine * first + sine * third).tolist(), second]}
+    )
+    assert angle_between(found, found) == pytest.approx(0, abs=1e-12)
+    assert angle_between(found, other) == pytest.approx(5)
+
+
+def test_they_outlive_json(values: NDArray[np.float64]) -> None:
+    found = fit_components(covariance(values), NAMES)
+    assert Components.from_dict(json.loads(json.dumps(found.to_dict()))) == found
