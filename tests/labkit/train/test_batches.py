@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from labkit.errors import WorkloadError
+from labkit.train import batches as batches_module
 from labkit.train.batches import Batches
 from labkit.train.loss import IGNORED
+from labkit.train.order import BlockShuffle
 from labkit.workload import WORKLOADS
 
 FRUIT = WORKLOADS["fruit"].with_settings(global_batch=48)
@@ -110,3 +112,73 @@ def test_a_rank_may_read_some_columns_only(dataset_folders: dict[str, str]) -> N
     part = Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1, columns=slice(1, 3))
     device = torch.device("cpu")
     torch.testing.assert_close(part.take(3, device).inputs, whole.take(3, device).inputs[:, 1:3])
+
+
+@pytest.fixture(params=["windows", "one by one"])
+def in_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Orders as for large data, read in both ways."""
+
+    def small_blocks(num_samples: int, seed: int) -> BlockShuffle:
+        return BlockShuffle(num_samples, seed, block=16, window=8)
+
+    monkeypatch.setattr(batches_module, "make_order", small_blocks)
+    if request.param == "one by one":
+        monkeypatch.setattr(batches_module, "MAX_WINDOW_BYTES", 0)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2, 3, 8])
+def test_blocks_give_every_split_the_samples_of_one_process(
+    dataset_folders: dict[str, str], in_blocks: str, num_replicas: int
+) -> None:
+    folder, device = dataset_folders["fruit"], torch.device("cpu")
+    for workload in (FRUIT, FRUIT.with_settings(keep_last=True)):
+        replicas = [
+            Batches(folder, workload, replica=replica, num_replicas=num_replicas)
+            for replica in range(num_replicas)
+        ]
+        reader = replicas[0].reader
+        for step in range(2 * replicas[0].steps_per_epoch):
+            wanted = np.concatenate([each.indices(step) for each in replicas])
+            taken = [each.take(step, device) for each in replicas]
+            counts = torch.cat([each.targets for each in taken]) != IGNORED
+            inputs, targets = reader.take(wanted)
+            assert int(counts.sum()) == len(wanted) == replicas[0].num_samples(step)
+            np.testing.assert_array_equal(torch.cat([e.inputs for e in taken])[counts], inputs)
+            np.testing.assert_array_equal(torch.cat([e.targets for e in taken])[counts], targets)
+            assert {tuple(each.inputs.shape) for each in taken} == {(48 // num_replicas, 4)}
+
+
+def test_blocks_visit_every_sample_once_an_epoch(
+    dataset_folders: dict[str, str], in_blocks: str
+) -> None:
+    batches = Batches(
+        dataset_folders["fruit"], FRUIT.with_settings(keep_last=True), replica=0, num_replicas=1
+    )
+    seen = np.concatenate([batches.indices(step) for step in range(batches.steps_per_epoch)])
+    assert sorted(seen) == list(range(700))
+
+
+def test_columns_may_be_chosen_after_the_start_in_both_ways(
+    dataset_folders: dict[str, str], in_blocks: str
+) -> None:
+    whole, part = (
+        Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1) for _ in range(2)
+    )
+    device = torch.device("cpu")
+    part.take(0, device)
+    part.columns = slice(1, 3)
+    assert part.columns == slice(1, 3)
+    torch.testing.assert_close(part.take(1, device).inputs, whole.take(1, device).inputs[:, 1:3])
+
+
+def test_the_number_of_steps_follows_from_the_manifest_however_unequal_the_shards(
+    dataset_folders: dict[str, str],
+) -> None:
+    replicas = [
+        Batches(dataset_folders["fruit"], FRUIT, replica=replica, num_replicas=4)
+        for replica in range(4)
+    ]
+    rows = [entry["rows"] for entry in replicas[0].reader.manifest["shards"]]
+    assert len(set(rows[:2])) == 2, "the shards are unequal"
+    assert len({each.steps_per_epoch for each in replicas}) == 1
