@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from labkit.cluster.cluster import Cluster
 from labkit.errors import SettingError
 from labkit.preprocess.parts import Part, RowsInMemory, parts_of
 from labkit.preprocess.report import plain
 from labkit.preprocess.schema import KEY, SOURCE, Column, Schema
 from labkit.preprocess.statistics.describe import TASKS_PER_PART, describe
-from labkit.preprocess.tasks import InThisProcess
+from labkit.preprocess.tasks import InThisProcess, OnCluster
 
 SCHEMA = Schema(
     columns=(
@@ -101,6 +102,11 @@ def test_any_number_of_parts_and_any_order_of_rows_give_the_same_bits(rows: pd.D
     by_source = [group for _, group in rows.sort_values("mass").groupby(SOURCE)]
     parts = [Part(place, RowsInMemory(frame)) for place, frame in enumerate(by_source)]
     assert run(parts[::-1], sources=SOURCES) == whole
+
+
+def test_workers_give_the_same_bits_as_one_process(cluster4: Cluster, rows: pd.DataFrame) -> None:
+    found = describe(OnCluster(cluster4.client), parts_of(rows, 8), SCHEMA, sources=SOURCES)
+    assert found.to_dict() == run(parts_of(rows, 1), sources=SOURCES)
 
 
 def test_names_have_a_mode_counts_and_a_number(rows: pd.DataFrame) -> None:
