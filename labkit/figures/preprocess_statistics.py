@@ -29,6 +29,7 @@ MAX_ROWS = 18
 MAX_NAMES = 6  # of a category that get their own piece
 NUMBERS = {"min": 5.45, "median": 6.4, "max": 7.35}  # where each ends, inches from the left
 GAPS_IN, GAPS_WIDTH_IN = 7.6, 0.6
+ON_COLOUR = "#202020"  # of text on the classes' colours, in both themes
 SHORTEST = 0.04  # share of the values from which a name is written into its piece, per letter
 
 Figures = Mapping[str, Any]
@@ -176,7 +177,7 @@ def _shares(axes: Axes, theme: Theme, row: int, counts: Mapping[str, int]) -> No
         if share > SHORTEST * len(name) * 0.72:
             axes.text(
                 start + share / 2, row, name, ha="center", va="center",
-                fontsize=SMALL_PT - 1, color="#1F1F1F",
+                fontsize=SMALL_PT - 1, color=ON_COLOUR,
             )  # fmt: skip
         start += share
     top, count = ranked[0] if ranked else ("-", 0)
