@@ -84,7 +84,10 @@ class Lookup:
 
     def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows with the table's columns."""
-        place = self.find(frame)
+        return self.join(frame, self.find(frame))
+
+    def join(self, frame: pd.DataFrame, place: NDArray[np.intp]) -> pd.DataFrame:
+        """The rows with the table's columns, from the places that ``find`` found."""
         after = self.schema_after
         joined = {}
         for theirs, column in zip(self.settings.added, self.added, strict=True):
@@ -176,14 +179,27 @@ class Lookup:
             )
 
 
-def join_counts(frame: pd.DataFrame, lookups: Sequence[Lookup]) -> dict[str, int]:
-    """``NAME: matched`` and ``NAME: unmatched`` rows of each lookup."""
+def join_tables(
+    frame: pd.DataFrame, lookups: Sequence[Lookup]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows with the columns of all tables, one joined after the other.
+
+    Returns:
+        The rows, and how many each table matched: ``NAME: matched`` and ``NAME: unmatched``.
+    """
     counts = {}
     for lookup in lookups:
-        matched = int((lookup.find(frame) >= 0).sum())
+        place = lookup.find(frame)
+        frame = lookup.join(frame, place)
+        matched = int((place >= 0).sum())
         counts[f"{lookup.name}: matched"] = matched
         counts[f"{lookup.name}: unmatched"] = len(frame) - matched
-    return counts
+    return frame, counts
+
+
+def join_counts(frame: pd.DataFrame, lookups: Sequence[Lookup]) -> dict[str, int]:
+    """How many rows each table matches; see ``join_tables``."""
+    return join_tables(frame, lookups)[1]
 
 
 def _distinct(values: pd.Series, column: Column) -> pd.Index:

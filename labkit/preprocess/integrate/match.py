@@ -62,8 +62,12 @@ def match_rows(frame: pd.DataFrame, schema: Schema, settings: IntegrationSetting
 
     Args:
         frame: rows of whole blocks. Where the schema has no key, no row has one.
+    Returns:
+        The rows by block and in their order within it: so it no longer matters how the sources
+        were cut into parts, which decides in what order blocks come together.
     """
     match = _match_of(settings)
+    frame = frame.take(np.argsort(block_key(frame, schema, settings), kind="stable"))
     keyless = np.ones(len(frame), dtype=bool)
     if schema.key:
         keyless = _lacks(frame, schema, schema.key)

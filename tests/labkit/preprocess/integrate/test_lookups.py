@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from labkit.errors import SettingError, SourceError
-from labkit.preprocess.integrate.lookups import Lookup, join_counts
+from labkit.preprocess.integrate.lookups import Lookup, join_counts, join_tables
 from labkit.preprocess.integrate.settings import LookupSettings
 from labkit.preprocess.parts import parts_of
 from labkit.preprocess.schema import KEY, Column, Schema
@@ -109,6 +109,23 @@ def test_rows_without_a_partner_are_counted() -> None:
     }
     found = plane.apply(flights())["seats"]
     np.testing.assert_array_equal(found, [180.0, np.nan, 50.0, np.nan, 180.0])
+
+
+def test_a_table_can_be_joined_on_a_column_of_the_one_before() -> None:
+    plane = Lookup(name="planes", frame=planes(), settings=PLANES, schema=ROWS)
+    columns = (Column(name="seats"), Column(name="size", kind="category", names=("small", "big")))
+    sizes = pd.DataFrame({"seats": [50.0, 180.0], "size": np.array([0, 1], dtype="int32")})
+    size = Lookup(
+        name="sizes",
+        frame=sizes,
+        settings=LookupSettings(on={"seats": "seats"}, columns=columns),
+        schema=plane.schema_after,
+    )
+    joined, counts = join_tables(flights(), [plane, size])
+    assert joined["size"].tolist() == [1, -1, 0, -1, 1]
+    assert counts["sizes: unmatched"] == 2
+    assert join_counts(flights(), [plane, size]) == counts
+    assert join_tables(flights(), [])[1] == {}
 
 
 def test_it_equals_pandas_merge_on_many_rows() -> None:
