@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labkit.errors import SettingError, SourceError
+from labkit.errors import SourceError
 from labkit.preprocess.schema import Schema
 from labkit.preprocess.sources.batches import Span
-from labkit.preprocess.sources.csv_files import csv_columns, csv_spans
-from labkit.preprocess.sources.json_lines import json_columns, json_spans
+from labkit.preprocess.sources.kinds import columns_of, reading, spans_of
 from labkit.preprocess.sources.maps import SourceMap
-from labkit.preprocess.sources.parquet import parquet_columns, parquet_spans
 from labkit.preprocess.sources.places import (
     hide_password,
     is_address,
@@ -22,7 +20,7 @@ from labkit.preprocess.sources.places import (
     list_files,
     name_of,
 )
-from labkit.preprocess.sources.read import FORMAT_ERRORS, SourcePart, unreadable
+from labkit.preprocess.sources.read import SourcePart
 from labkit.preprocess.sources.sql import (
     database_name,
     open_database,
@@ -54,13 +52,9 @@ def find_parts(
     for source in sources:
         for file in [source] if is_database(source) else _chosen_files(source, spec_maps):
             kind = "sql" if is_database(file) else kind_of(file)
-            try:
-                find = _find_tables if kind == "sql" else _find_file
+            find = _find_tables if kind == "sql" else _find_file
+            with reading(file, kind):
                 parts.extend(find(file, kind, spec_maps, schema))
-            except (SourceError, SettingError):
-                raise
-            except FORMAT_ERRORS as error:
-                raise unreadable(file, kind, error) from error
     if all(part.span is None for part in parts):
         shown = ", ".join(map(hide_password, sources))
         raise SourceError(f"{shown or 'no source'} holds no rows; give a source that has some")
@@ -95,22 +89,12 @@ def check_sources(sources: Sequence[str], spec_maps: Sequence[SourceMap], schema
 
 def _find_file(file: str, kind: str, maps: Sequence[SourceMap], schema: Schema) -> list[SourcePart]:
     candidates = _candidates(file, kind, name_of(file), maps)
-    present = {each.name: _columns(file, kind, each) for each in candidates}
-    chosen = _best(file, "", candidates, present)
-    if kind == "parquet":
-        spans = parquet_spans(file)
-    else:
-        spans = csv_spans(file, chosen) if kind == "csv" else json_spans(file, chosen)
+    present = {each.name: columns_of(file, kind, each) for each in candidates}
+    chosen = _best(file, candidates, present)
     return [
         SourcePart(source=file, kind=kind, map=chosen, schema=schema, span=span)
-        for span in spans or NO_SPANS
+        for span in spans_of(file, kind, chosen) or NO_SPANS
     ]
-
-
-def _columns(file: str, kind: str, source_map: SourceMap) -> list[str]:
-    if kind == "parquet":
-        return parquet_columns(file)
-    return csv_columns(file, source_map) if kind == "csv" else json_columns(file, source_map)
 
 
 def _find_tables(
@@ -168,9 +152,7 @@ def _candidates(source: str, kind: str, name: str, maps: Sequence[SourceMap]) ->
     return fitting
 
 
-def _best(
-    source: str, table: str, candidates: Sequence[SourceMap], present: dict[str, list[str]]
-) -> SourceMap:
+def _best(source: str, candidates: Sequence[SourceMap], present: dict[str, list[str]]) -> SourceMap:
     """The map that reads most of the columns; the one believed first if several do."""
     lacking = {
         each.name: [name for name in each.columns if name not in present[each.name]]
@@ -182,7 +164,7 @@ def _best(
     closest = min(candidates, key=lambda each: len(lacking[each.name]) / len(each.columns))
     raise SourceError(
         f"source {hide_password(source)} matches no map: "
-        f"{_lacks(closest, table, lacking[closest.name], present[closest.name])}"
+        f"{_lacks(closest, '', lacking[closest.name], present[closest.name])}"
     )
 
 

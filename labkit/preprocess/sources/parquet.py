@@ -24,6 +24,13 @@ def parquet_columns(source: str) -> list[str]:
         return list(parquet.schema_arrow.names)
 
 
+def parquet_types(source: str) -> dict[str, pa.DataType]:
+    """The type of each column."""
+    with open_file(source) as file, pq.ParquetFile(file) as parquet:
+        schema = parquet.schema_arrow
+        return dict(zip(schema.names, schema.types, strict=True))
+
+
 def parquet_spans(source: str) -> list[Span]:
     """Parts of the rows, by the row groups; none if there are no rows."""
     with open_file(source) as file, pq.ParquetFile(file) as parquet:

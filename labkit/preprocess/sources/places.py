@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
 
 from labkit.errors import SourceError
+from labkit.preprocess.sources.web import open_web_file
 
 KIND_OF_SUFFIX = MappingProxyType(
     {
@@ -28,24 +32,32 @@ KIND_OF_SUFFIX = MappingProxyType(
         ".db": "sql",
     }
 )
-COMPRESSIONS = MappingProxyType(
-    {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
-)
+COMPRESSIONS = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"})
 KINDS_HINT = (
     f"a file ({', '.join(KIND_OF_SUFFIX)}), a folder of such files, its address (s3://bucket/..., "
     "https://...) or a database (postgresql+psycopg://user:password@host/name)"
 )
+WEB = ("http://", "https://")
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")
 CONNECT_S, REQUEST_S, S3_TRIES = 10, 60, 3
 _SECRET = re.compile(
-    r"(?i)(\b[\w-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w-]*=)[^&\s]+"
+    r"(?i)(\b[\w-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w-]*=)([^&\s]+)"
 )
-_USER_INFO = re.compile(r"(?<=://)([^/@:\s]*):([^@\s]*)@(?=[^@\s]*$|[^@\s]*\s)")
+_USER_INFO = re.compile(r"(?<=://)([^/@:\s]*):(\S*)@")
 
 
-def hide_password(text: str) -> str:
-    """A source, or a message about one, without its passwords and keys."""
+def hide_password(text: str, source: str = "") -> str:
+    """A source without its passwords and keys, or a message without those of ``source``."""
+    for secret in _secrets(source):
+        text = text.replace(secret, "***")
     return _SECRET.sub(r"\1***", _USER_INFO.sub(r"\1:***@", text))
+
+
+def _secrets(source: str) -> list[str]:
+    found = [match.group(2) for match in _USER_INFO.finditer(source)]
+    found += [match.group(2) for match in _SECRET.finditer(source)]
+    found += [unquote(secret) for secret in found]
+    return [secret for secret in found if len(secret) > 2]  # shorter ones would hide any text
 
 
 def is_address(source: str) -> bool:
@@ -79,10 +91,13 @@ def list_files(source: str) -> list[str]:
         SourceError: nothing there, or no kind of file that is read.
     """
     shown = hide_password(source)
-    if is_address(source):
-        files, is_folder = _list_remote(source)
-    else:
-        files, is_folder = _list_local(source)
+    try:
+        files, is_folder = (_list_remote if is_address(source) else _list_local)(source)
+    except OSError as error:
+        raise SourceError(
+            f"source {shown} cannot be looked into ({hide_password(str(error), source)}); see that "
+            "it is there and that it may be read"
+        ) from error
     found = sorted(file for file in files if kind_of(file))
     if is_folder and not found:
         raise SourceError(f"source {shown} holds no data files; give {KINDS_HINT}")
@@ -101,7 +116,7 @@ def _list_local(source: str) -> tuple[list[str], bool]:
 
 
 def _list_remote(source: str) -> tuple[list[str], bool]:
-    if source.startswith(("http://", "https://")):
+    if source.startswith(WEB):
         return [source], False  # the web has no folders
     system, path = open_system(source)
     if not system.exists(path):
@@ -170,13 +185,12 @@ def compression_of(source: str) -> str:
 def open_file(source: str, compression: str = "") -> Any:
     """A file for reading and seeking, wherever it lies; close it after use."""
     if compression:
-        import fsspec
+        from fsspec.compression import compr  # type: ignore[import-untyped]
 
-        system, path = open_system(source if is_address(source) else f"file://{source}")
-        return fsspec.core.OpenFile(system, path, "rb", compression=compression)
+        return compr[compression](open_file(source), mode="rb")
     if not is_address(source):
-        import pyarrow as pa
-
         return pa.OSFile(source, "rb")
+    if source.startswith(WEB):
+        return open_web_file(source)
     system, path = open_system(source)
     return system.open(path, "rb")

@@ -7,32 +7,25 @@ broken cells or with impossible values is set aside with its reason and its cont
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from labkit.errors import SourceError
 from labkit.preprocess.schema import KEY, SOURCE, Schema, add_counts
 from labkit.preprocess.sources.batches import Batch, Span
 from labkit.preprocess.sources.cells import Cells, read_cells
 from labkit.preprocess.sources.checks import failed_checks
-from labkit.preprocess.sources.csv_files import read_csv
-from labkit.preprocess.sources.json_lines import read_json
 from labkit.preprocess.sources.keys import NO_KEY, row_keys
+from labkit.preprocess.sources.kinds import batches_of, reading
 from labkit.preprocess.sources.maps import SourceMap
-from labkit.preprocess.sources.parquet import read_parquet
-from labkit.preprocess.sources.places import hide_password, name_of
-from labkit.preprocess.sources.sql import read_sql
+from labkit.preprocess.sources.places import name_of
 
 ASIDE_COLUMNS = ("source", "file", "row", "reason", "content")
-FORMAT_ERRORS = (OSError, ValueError, KeyError, pa.ArrowException, sa.exc.SQLAlchemyError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +76,8 @@ def read_part(part: SourcePart) -> Read:
     Raises:
         SourceError: the source became unreadable, or is gone.
     """
-    try:
+    with reading(part.source, part.kind):
         done = [_read_batch(part, batch) for batch in _batches(part)]
-    except SourceError:
-        raise
-    except FORMAT_ERRORS as error:
-        raise unreadable(part.source, part.kind, error) from error
     if not done:
         done = [_read_batch(part, _no_rows(part.map))]
     name = part.map.name
@@ -100,31 +89,13 @@ def read_part(part: SourcePart) -> Read:
     )
 
 
-def unreadable(source: str, kind: str, error: Exception) -> SourceError:
-    """The error of a source that cannot be read, without passwords."""
-    said = hide_password(str(getattr(error, "orig", None) or error)).strip().replace("\n", " ")
-    return SourceError(
-        f"source {hide_password(source)} cannot be read as {kind} ({said}); see that it is there, "
-        "whole, and of that kind"
-    )
-
-
 def _batches(part: SourcePart) -> Iterator[Batch]:
     if part.span is None:
         return iter(())
-    if part.kind == "sql":
-        columns = part.map.columns
-        return read_sql(part.source, columns, part.map, part.table, part.by, part.span)
-    return READERS[part.kind](part.source, part.map, part.span)
-
-
-READERS: Mapping[str, Callable[[str, SourceMap, Span], Iterator[Batch]]] = MappingProxyType(
-    {
-        "parquet": lambda source, habits, span: read_parquet(source, habits.columns, span),
-        "csv": lambda source, habits, span: read_csv(source, habits.columns, habits, span),
-        "jsonl": lambda source, habits, span: read_json(source, habits.columns, habits, span),
-    }
-)
+    columns = part.map.columns
+    return batches_of(
+        part.source, part.kind, columns, part.map, part.span, table=part.table, by=part.by
+    )
 
 
 def _no_rows(source_map: SourceMap) -> Batch:
@@ -141,11 +112,9 @@ def _read_batch(part: SourcePart, batch: Batch) -> Read:
     }
     frame = common_frame(cells, schema, len(table), source_map.priority)
     frame[KEY], known = row_keys(frame, schema, source_map, arrays)
-    reasons = np.full(len(table), None, dtype=object)
+    reasons = failed_checks(frame, schema)
     reasons[~known] = NO_KEY
-    failed = failed_checks(frame, schema)
-    reasons[known] = np.where(failed[known] != None, failed[known], reasons[known])  # noqa: E711
-    good = np.array([reason is None for reason in reasons], dtype=bool)
+    good = pd.isna(reasons)
     aside = _aside(part, batch, arrays, reasons)
     counts = {f"rows: {source_map.name}": len(table) + len(batch.broken)}
     counts[f"set aside: {source_map.name}"] = len(aside)
@@ -182,7 +151,7 @@ def common_frame(
 def _aside(
     part: SourcePart, batch: Batch, arrays: Mapping[str, pa.Array], reasons: NDArray[np.object_]
 ) -> pd.DataFrame:
-    places = [place for place, reason in enumerate(reasons) if reason is not None]
+    places = np.flatnonzero(~pd.isna(reasons)).tolist()
     chosen = pa.array(places, pa.int64())
     contents = zip(*(array.take(chosen).to_pylist() for array in arrays.values()), strict=True)
     lines: list[tuple[int, str, str]] = [

@@ -32,6 +32,15 @@ def first_line(source: str, encoding: str, quote: bytes = b"") -> tuple[str, int
     return _decoded(held, source, encoding, 0).removeprefix("\ufeff"), len(held)
 
 
+def byte_order(source: str) -> str:
+    """The encoding that a file's first bytes tell: utf-16 or utf-32; empty if they tell none."""
+    with open_file(source, compression_of(source)) as file:
+        first = file.read(4)
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    return "utf-16" if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+
+
 def head_lines(source: str, encoding: str, num_lines: int) -> list[str]:
     """The first whole lines, as many as stand in the first chunk at most."""
     chunk = next(_chunks(source, encoding, 0), b"")
