@@ -1,168 +1,186 @@
-"""Panel 2: let the raw sources flow through the five steps of preprocessing."""
+"""Panel 2: let raw sources flow through the five steps of preprocessing, and look at each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
 
-from labkit.figures.preprocessing import preprocessing_figure
-from labkit.figures.style import Theme
-from labkit.preprocess.report import STEPS
+from labkit.errors import LabError
+from widgets.data_progress import TaskProgress
+from widgets.data_sources import SourceForm, Sources
+from widgets.data_steps import StepForm
+from widgets.data_view import ReportView
 from widgets.jobs import Pump
-from widgets.live import LIVE_DPI, REST_DPI
-from widgets.markup import folded, hint, note, table
+from widgets.markup import alert, file_links, note
 from widgets.panel import DESCRIPTION, FULL, Panel, action_button
+from widgets.run_export import export_folder, shown_paths
 from widgets.state import LabState
 
-STAGES = ("sources", *STEPS)
-ROWS = (5_000, 20_000, 50_000, 100_000, 200_000)
-FIGURES = ("count", "missing", "min", "max", "mean", "median", "variance", "std")
+
+UNFINISHED = object()  # no dataset: the report that is shown grows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """What the controls say, read in one go."""
+
+    sources: Sources
+    steps: tuple[str, ...]
+    settings: dict[str, dict[str, Any]]
 
 
 class DataPanel(Panel):
-    """Progress per step while it runs; what each step did afterwards."""
+    """Sources and steps on the left; progress of every task, then each step to look at."""
 
     def __init__(self, state: LabState, pump: Pump) -> None:
         super().__init__(number=2, title="Data", verb="preprocess", state=state, pump=pump)
-        self._progress = ("", 0, 1)
+        self.sources, self.steps = SourceForm(), StepForm()
+        self.tasks = TaskProgress()
         self._report: dict[str, Any] | None = None
-        self._drawn: tuple[dict[str, Any], Theme] | None = None
-        self.rows_slider = ipw.SelectionSlider(
-            description="Fruits",
-            options=[(f"{rows:,}", rows) for rows in ROWS],
-            value=20_000,
-            continuous_update=False,
-            style=DESCRIPTION,
-            layout=FULL,
-        )
+        self._reported: Any = None  # the dataset that the report is of, once it is complete
+        self._saved_of: Any = None  # the dataset that the link is about
         self.start_button = action_button(
-            "Preprocess", "cogs", "primary", "Make the three sources, then clean them"
+            "Preprocess", "cogs", "primary", "Read the sources and do the steps that are on"
         )
         self.stop_button = action_button("Stop", "stop", "danger", "Stop preprocessing")
-        self.progress = ipw.FloatProgress(
-            description="Progress", min=0, max=len(STAGES), style=DESCRIPTION, layout=FULL
+        self.save_button = action_button(
+            "Save report", "file-text-o", "", "Every figure and picture in one HTML page"
         )
+        self.progress = ipw.FloatProgress(
+            description="Progress", min=0, max=1, style=DESCRIPTION, layout=FULL
+        )
+        self.strips, self.files = ipw.HTML(), ipw.HTML()
         self.picture = self.new_image("lab-picture-data")
-        self.about = ipw.HTML()
+        self.view = ReportView(self.picture)
+        self._build()
+
+    def _build(self) -> None:
         buttons = ipw.HBox([self.start_button, self.stop_button])
-        self.fill([self.rows_slider, buttons, self.progress], [self.picture.widget, self.about])
-        self.on_change(self.rows_slider)
+        self.after = ipw.HBox([self.save_button])
+        self.after.add_class("lab-after")
+        self.save_button.layout.flex = "0 0 auto"
+        self.fill(
+            [self.sources.widget, self.steps.widget, buttons, self.progress],
+            [self.strips, self.view.widget, self.after, self.files],
+        )
+        self.on_change(*self.sources.controls, *self.steps.controls)
+        self.view.on_change(self.pump.poke)
         self.on_click(self.start_button, self.start)
         self.on_click(self.stop_button, self.job.stop)
+        self.on_click(self.save_button, self.save)
+
+    @property
+    def rows_slider(self) -> ipw.SelectionSlider:
+        """How many fruits are made."""
+        return self.sources.rows
+
+    @property
+    def about(self) -> ipw.HTML:
+        """The tables below the picture."""
+        return self.view.about
+
+    # -- jobs ----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Preprocess as many fruits as the slider says."""
-        self.begin(self._preprocess, lambda: int(self.rows_slider.value))
+        """Preprocess what the controls say."""
+        self.begin(self._preprocess, self.read, "preprocess")
 
-    def _preprocess(self, rows: int) -> None:
-        self._progress = ("", 0, 1)
-        self._report = None
-        self.state.dataset = self.state.engine.preprocess(
-            None,
+    def save(self) -> None:
+        """Write the report of the newest dataset as one page."""
+        self.begin(self._save, lambda: self.state.dataset, "save the report")
+
+    def read(self) -> DataSettings:
+        """The settled controls, checked.
+
+        Raises:
+            SettingError: something that cannot be read.
+        """
+        return DataSettings(
+            sources=self.sources.read(), steps=self.steps.steps, settings=self.steps.read()
+        )
+
+    def _preprocess(self, chosen: DataSettings) -> None:
+        self.tasks = TaskProgress(("sources", *chosen.steps))
+        self._report, self._reported = None, UNFINISHED
+        sources = chosen.sources
+        self.state.log(f"preprocessing {sources}: {', '.join(chosen.steps)}")
+        dataset = self.state.engine.preprocess(
+            sources.paths,
             cluster=self.cluster(),
-            rows=rows,
+            spec=sources.spec,
+            label=sources.label,
+            key=sources.key,
+            rows=sources.rows,
+            steps=chosen.steps,
+            settings=chosen.settings,
             on_progress=self._note_progress,
             should_stop=self.job.stop_event.is_set,
         )
-        self._report = report = self.state.dataset.to_json()
+        report = dataset.to_json()
+        self.state.dataset = dataset
         self.state.log(
-            f"{report['rows_in']:,} rows from three sources became {report['rows_out']:,} clean "
-            f"ones in {report['seconds']:.1f} s"
+            f"{report['rows_in']:,} rows became {report['rows_out']:,} clean ones in "
+            f"{report['seconds']:.1f} s"
         )
 
     def _note_progress(self, step: str, done: int, total: int, report: dict[str, Any]) -> None:
-        self._progress = (step, done, max(total, 1))
+        self.tasks.note(step, done, total)
         if self._report is None or len(report["steps"]) != len(self._report["steps"]):
             self._report = {**report, "steps": list(report["steps"])}
 
-    def render(self) -> None:
-        """Controls, progress, and the picture once there is a dataset."""
-        busy = self.state.active_job is not None
-        self.rows_slider.disabled = self.job.active
-        self.start_button.disabled = busy or self.state.cluster is None
-        self.stop_button.disabled = self.job.state != "running"
-        advice = note(self._advice(), "Preprocessing")
-        self.render_message(advice)
-        self._render_progress()
-        if self.state.dataset is None and not self.job.active:
-            self._report = None
-        self._render_report()
+    def _save(self, dataset: Any) -> None:
+        from labkit.preprocess.report_html import write_report_html
 
-    def _render_report(self) -> None:
-        """The picture grows step by step; it is drawn only when something was added."""
-        report = self._report
-        if report is None or not report["steps"]:
-            self._drawn = None
-            self.picture.clear()
-            self.about.value = hint(
-                "Three sources describe the same fruits in three ways: Parquet files, a database, "
-                "and a questionnaire. Press Preprocess to make one clean table of them."
-            )
-        elif (
-            self._drawn is None
-            or self._drawn[0] is not report
-            or self._drawn[1] is not self.state.theme
-        ):
-            self._drawn = (report, self.state.theme)
-            figure = preprocessing_figure(report, self.state.theme)
-            done = self.state.dataset is not None
-            self.picture.show_rest(figure, _alt(report), REST_DPI if done else LIVE_DPI)
-            self.about.value = _about(report) if done else ""
+        folder = export_folder(self.state.store, f"data-{Path(dataset.folder).name}")
+        path = write_report_html(folder, dataset.to_json(), dataset.manifest)
+        self.pump.call(lambda: self._show_files(file_links("Written:", shown_paths([path]))))
+
+    def _show_files(self, markup: str) -> None:
+        self.files.value = markup
+
+    # -- display -------------------------------------------------------------------------------
+
+    @property
+    def _preprocessing(self) -> bool:
+        return self.job.active and self.job.name == "preprocess"
+
+    def render(self) -> None:
+        """Controls, progress, and what there is of the report."""
+        problem = ""
+        try:
+            self.read()
+        except LabError as error:
+            problem = str(error)
+        self.sources.render(active=self.job.active)
+        self.steps.render(active=self.job.active)
+        ready = self.state.active_job is None and self.state.cluster is not None
+        self.start_button.disabled = not ready or bool(problem)
+        self.stop_button.disabled = self.job.state != "running" or not self._preprocessing
+        self.render_message(alert(problem) or note(self._advice(), "Preprocessing"))
+        self._render_progress()
+        dataset = self.state.dataset
+        if not self._preprocessing and dataset is not self._reported:
+            self._report = None if dataset is None else dataset.to_json()
+            self._reported = dataset
+        done = dataset is not None and not self._preprocessing
+        self.view.render(self._report, self.state.theme, done=done)
+        self.after.layout.display = "" if done else "none"
+        self.save_button.disabled = not (done and self.state.active_job is None)
+        if dataset is not self._saved_of:
+            self._saved_of = dataset
+            self.files.value = ""
 
     def _render_progress(self) -> None:
-        step, done, total = self._progress
-        if self.job.active and step in STAGES:
-            self.progress.value = STAGES.index(step) + min(done / total, 1.0)
-        else:
-            self.progress.value = len(STAGES) if self.state.dataset is not None else 0.0
+        finished = self.state.dataset is not None
+        self.progress.value = self.tasks.share() if self._preprocessing else float(finished)
+        self.strips.value = self.tasks.html() if self._preprocessing else ""
 
     def _advice(self) -> str:
-        step, done, total = self._progress
-        if self.job.active and step in STAGES:
-            return f"{STAGES.index(step) + 1} of {len(STAGES)}, {step}: task {done} of {total}"
+        if self._preprocessing:
+            return self.tasks.in_words()
         if self.state.cluster is None:
-            return "Launch workers first: the data are made and stay on their side."
+            return "Launch workers first: the data are read, made and kept on their side."
         return ""
-
-
-def _alt(report: dict[str, Any]) -> str:
-    steps = ", ".join(str(step["name"]) for step in report["steps"])
-    return (
-        f"Preprocessing: {report['rows_in']:,} rows in, {report['rows_out']:,} rows out, "
-        f"through {steps}"
-    )
-
-
-def _about(report: dict[str, Any]) -> str:
-    steps = table(
-        "What each step did",
-        ("step", "rows in", "rows out", "seconds", "what it did"),
-        [
-            (
-                str(step["name"]),
-                f"{step['rows_in']:,}",
-                f"{step['rows_out']:,}",
-                f"{step['seconds']:.2f}",
-                str(step.get("note", "")),
-            )
-            for step in report["steps"]
-        ],
-        prose=True,
-    )
-    statistics = table(
-        "Statistics of the raw columns",
-        ("column", *FIGURES),
-        [
-            (column, *(_number(figures.get(name)) for name in FIGURES))
-            for column, figures in report["statistics"].items()
-        ],
-    )
-    aside = f"{report['set_aside']:,} rows could not be read and were set aside."
-    return steps + folded("Statistics of every column", statistics) + f"<p>{aside}</p>"
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import labkit
@@ -25,14 +25,19 @@ class Engine(Protocol):
 
     def preprocess(
         self,
-        sources: None,
+        sources: list[str] | None,
         *,
         cluster: Cluster,
+        spec: str | None,
+        label: str | None,
+        key: tuple[str, ...],
         rows: int,
+        steps: tuple[str, ...],
+        settings: Mapping[str, Mapping[str, Any]],
         on_progress: Callable[..., None],
         should_stop: Callable[[], bool],
     ) -> Any:
-        """A dataset, from the raw sources."""
+        """A dataset, from raw sources: the user's own, or those of a bundled specification."""
 
     def train(
         self,

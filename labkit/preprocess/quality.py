@@ -83,15 +83,15 @@ def _completeness(report: Mapping[str, Any]) -> Score:
         present = sum(statistics[name][0] for name in columns)
         cells = sum(sum(statistics[name]) for name in columns)
         before = _share(present, cells)
-        how = f"cells that hold a value: {present:,} of {cells:,} as read"
+        how = f"cells with a value: {present:,} of {cells:,} as read"
     elif cleaning and picture.get("missing_before"):
         columns = list(picture["missing_before"])
         cells = cleaning["rows_in"] * len(columns)
         present = cells - sum_counts(picture["missing_before"])
         before = _share(present, cells)
-        how = f"cells that hold a value: {present:,} of {cells:,} before cleaning"
+        how = f"cells with a value: {present:,} of {cells:,} before cleaning"
     else:
-        how = "cells that hold a value: counted by the step statistics"
+        how = "cells with a value: counted by the step statistics"
     if not cleaning or not gaps_after:
         return Score(before, None, f"{how}; cleaning did not count them again")
     gaps = sum(gaps_after.get(name, 0) for name in columns)
@@ -113,9 +113,8 @@ def _validity(report: Mapping[str, Any]) -> Score:
     share *= _share(read, read + unreadable)
     said = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in wrong.items())
     how = (
-        f"values that cleaning did not find wrong: of {values:,}, {said or 'none'}; "
-        f"{unreadable:,} could not be read. What was found is put right or removed; what was not "
-        "found is not known"
+        f"values not found wrong: of {values:,} cleaning found {said or 'none'}; {unreadable:,} "
+        "could not be read; what was not found is not known"
     )
     return Score(share, 1.0 if values else share, how)
 
@@ -151,8 +150,8 @@ def _consistency(report: Mapping[str, Any]) -> Score:
         columns = len(_mapping(report.get("statistics"))) or len(_mapping(found)) or 1
         compared = max(merged * columns, conflicts)
     how = (
-        f"values on which sources agree: all but {conflicts:,} of {compared:,} in {merged:,} rows "
-        "that were merged; the source of higher priority is believed"
+        f"values on which sources agree: all but {conflicts:,} of {compared:,} in {merged:,} "
+        "merged rows; the source of higher priority is believed"
     )
     return Score(1.0 - _part(conflicts, compared), 1.0, how)
 
