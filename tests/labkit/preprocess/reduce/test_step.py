@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,28 @@ def test_any_number_of_parts_gives_the_same_bits(
     assert plain(one.details) == plain(many.details)
     assert plain(one.picture) == plain(many.picture)
     pd.testing.assert_frame_equal(rows_of(one), rows_of(many), check_exact=True)
+
+
+def test_tasks_that_travel_and_end_in_any_order_give_the_same_bits(
+    table: pd.DataFrame, schema: Schema
+) -> None:
+    class Elsewhere(InThisProcess):
+        def map(self, function: Any, /, *parts: Any, **settings: Any) -> list[Any]:
+            calls = [pickle.dumps((function, each, settings)) for each in zip(*parts, strict=True)]
+            results = []
+            for call in reversed(calls):
+                task, each, given = pickle.loads(call)
+                results.append(pickle.dumps(task(*each, **given)))
+            return [pickle.loads(result) for result in reversed(results)]
+
+    settings = ReductionSettings(importance=0.05, keep_categories=("colour",))
+    here, there = (
+        reduce(executor, parts_of(table, 5), schema, settings, len(table))
+        for executor in (InThisProcess(), Elsewhere())
+    )
+    assert fitted_of(here).to_dict() == fitted_of(there).to_dict()
+    travelled = pickle.loads(pickle.dumps(there.parts[2])).load()
+    pd.testing.assert_frame_equal(travelled, here.parts[2].load(), check_exact=True)
 
 
 def test_parts_without_rows_change_nothing(table: pd.DataFrame, schema: Schema) -> None:
