@@ -1,33 +1,108 @@
-"""``labkit preprocess``: the five steps on the user's own sources."""
+"""``labkit preprocess``: the five steps on the user's own sources, or on bundled ones."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from labkit.cli import options
 from labkit.cli.clusters import own_cluster
 from labkit.cli.output import answer
+from labkit.errors import SettingError
+from labkit.preprocess.report import STEPS
 
 
 @click.command("preprocess")
-@click.option("--source", "sources", multiple=True, required=True, help="A folder or file.")
+@click.option(
+    "--source", "sources", multiple=True,
+    help="A file, a folder or a URL (s3://, postgresql+psycopg://, ...); repeat it for more.",
+)  # fmt: skip
+@click.option(
+    "--spec",
+    help="A bundled specification (fruit, flights) or a TOML file; else found or inferred.",
+)
+@click.option("--label", help="Column to be learned, of sources that no specification describes.")
+@click.option("--key", multiple=True, help="Column that identifies a row, of such; repeat it.")
+@click.option("--steps", default=",".join(STEPS), show_default=True, help="Steps to do.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="STEP.NAME=VALUE",
+    help="A setting of a step, such as cleaning.fill=mean; VALUE is JSON or a word.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for shards.")
+@click.option(
+    "--layout", type=click.Choice(["samples", "features"]), default="samples", show_default=True,
+    help="How shards are cut.",
+)  # fmt: skip
+@click.option("--rows", type=int, default=20_000, show_default=True, help="Of made fruit.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of made fruit.")
+@click.option("--resume", is_flag=True, help="Go on where the same was interrupted.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Workers to launch.")
 @options.address
 @options.as_json
 def preprocess_command(
-    *, sources: tuple[str, ...], out: Path, workers: int, address: str | None, as_json: bool
+    *,
+    sources: tuple[str, ...],
+    label: str | None,
+    key: tuple[str, ...],
+    spec: str | None,
+    steps: str,
+    assignments: tuple[str, ...],
+    out: Path,
+    workers: int,
+    address: str | None,
+    as_json: bool,
+    **more: Any,
 ) -> None:
     """Run the five steps on sources and write training shards."""
+    from labkit.preprocess.choose import check_sources, chosen_spec
+    from labkit.preprocess.pipeline import check_steps
     from labkit.preprocess.preprocess import preprocess
-    from labkit.preprocess.sources import check_sources
     from labkit.reports import preprocess_table
 
-    if address is None:
-        check_sources(sources)
+    if not sources and spec is None:
+        raise SettingError("no source is given; add --source PATH, or --spec fruit or flights")
+    settings = read_assignments(assignments)
+    chosen = chosen_spec(spec, label, key, settings, has_sources=bool(sources))
+    named = check_steps(steps.split(","))
+    if address is None and sources:
+        check_sources(sources, chosen)
     with own_cluster(workers, address) as cluster:
-        dataset = preprocess(list(sources), cluster=cluster, out=out)
+        dataset = preprocess(
+            list(sources) or None,
+            cluster=cluster,
+            spec=spec,
+            label=label,
+            key=key,
+            steps=named,
+            settings=settings,
+            out=out,
+            **more,
+        )
     report = dataset.to_json()
     answer(report, as_json, lambda: preprocess_table(report))
+
+
+def read_assignments(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Settings by step from ``STEP.NAME=VALUE``.
+
+    Raises:
+        SettingError: one is not of that form.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        place, equals, text = assignment.partition("=")
+        step, dot, name = place.partition(".")
+        if not (equals and dot and step and name):
+            raise SettingError(
+                f"--set {assignment!r} is not STEP.NAME=VALUE; for example cleaning.fill=mean"
+            )
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        settings.setdefault(step, {})[name] = value
+    return settings

@@ -15,8 +15,10 @@ from labkit.errors import SettingError, SourceError
 from labkit.preprocess import folders
 from labkit.preprocess.flights import write_flight_sources
 from labkit.preprocess.fruit_files import write_fruit_sources
+from labkit.preprocess.integrate.lookup_files import LookupFiles, save_lookups, without_lookups
 from labkit.preprocess.sources.find import SourcePart, find_parts
 from labkit.preprocess.sources.infer import infer_spec_values
+from labkit.preprocess.sources.places import hide_password
 from labkit.preprocess.spec import SPECS, PipelineSpec, find_spec, with_settings
 from labkit.preprocess.tasks import Executor
 
@@ -48,6 +50,7 @@ class Planned:
 
     spec: PipelineSpec
     parts: Sequence[SourcePart]
+    lookups: LookupFiles
     origin: Any  # where the sources came from, plain values
 
 
@@ -99,13 +102,23 @@ def plan_sources(
         folder: of the dataset.
         rows, seed: of made fruit.
     """
-    origin: Any = [without_password(path) for path in paths] if paths is not None else None
+    origin: Any = [hide_password(path) for path in paths] if paths is not None else None
     if paths is None:
         assert chosen.spec is not None, "chosen_spec has found one"
         paths = MAKERS[chosen.spec.name](folder, rows, seed, executor)
         origin = {"made": chosen.spec.name, "rows": rows, "seed": seed}
     spec, parts = executor.call(find_and_describe, list(paths), chosen)
-    return Planned(spec, parts, origin)
+    lookups = executor.call(save_lookups, list(paths), spec, folder)
+    return Planned(spec, parts, lookups, origin)
+
+
+def check_sources(paths: Sequence[str | Path], chosen: Chosen) -> None:
+    """Refuse sources of this host that cannot be used, before a cluster is launched for them.
+
+    Raises:
+        SourceError: as ``find_parts``.
+    """
+    find_and_describe([str(path) for path in paths], chosen)
 
 
 def find_and_describe(
@@ -118,7 +131,7 @@ def find_and_describe(
     """
     spec = chosen.spec or _fitting_spec(paths, chosen)
     spec = with_settings(spec, chosen.settings)
-    return spec, find_parts(paths, spec.sources, spec.schema)
+    return spec, find_parts(without_lookups(paths, spec), spec.sources, spec.schema)
 
 
 def _fitting_spec(paths: Sequence[str], chosen: Chosen) -> PipelineSpec:
@@ -127,7 +140,7 @@ def _fitting_spec(paths: Sequence[str], chosen: Chosen) -> PipelineSpec:
         for name in SPECS:
             spec = find_spec(name)
             try:
-                find_parts(paths, spec.sources, spec.schema)
+                find_parts(without_lookups(paths, spec), spec.sources, spec.schema)
             except SourceError:
                 continue
             return spec
@@ -143,17 +156,7 @@ def begin_again(draft: str, target: str, paths: Sequence[str] | None, begun: Seq
         if "://" not in path and Path(path).exists()
         for file in (sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)])
     ]
-    sources = None if paths is None else [without_password(path) for path in paths]
+    sources = None if paths is None else [hide_password(path) for path in paths]
     return folders.begin_again(
         draft, target, {"begun": list(begun), "sources": sources, "files": files}
     )
-
-
-def without_password(address: str) -> str:
-    """An address that can be shown and kept."""
-    if "://" not in address or "@" not in address:
-        return address
-    scheme, rest = address.split("://", 1)
-    login, _, host = rest.rpartition("@")
-    user = login.split(":", 1)[0]
-    return f"{scheme}://{user}@{host}"

@@ -23,7 +23,7 @@ MONTHS = range(1, 13)
 
 
 def write_flight_sources(folder: str, rows: int, seed: int, executor: Executor) -> list[str]:
-    """Unpack the tables under ``folder/sources``: flights in a file a month, the others as they are.
+    """Unpack the tables under ``folder/sources``: flights by month, the others whole.
 
     Args:
         folder: an existing one on the workers' host.

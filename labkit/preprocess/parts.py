@@ -30,6 +30,9 @@ class Fitted(Protocol):
     def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows as they are after the step; the frame that is given is not changed."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """What was found, in JSON's types: enough to treat new data alike."""
+
 
 class Rows(Protocol):
     """Where rows come from."""

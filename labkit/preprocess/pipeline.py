@@ -17,6 +17,7 @@ from typing import Any
 from labkit.errors import SettingError, SourceError
 from labkit.preprocess.clean.repairs import save_repairs
 from labkit.preprocess.clean.step import clean
+from labkit.preprocess.integrate.lookup_files import LookupFiles
 from labkit.preprocess.integrate.step import integrate, read_sources
 from labkit.preprocess.parts import Part, map_parts
 from labkit.preprocess.reduce.step import reduce
@@ -47,6 +48,7 @@ def run_pipeline(
     report: Report,
     *,
     origin: Any,
+    lookups: LookupFiles | None = None,
     steps: Sequence[str] = STEPS,
     layout: Layout = "samples",
 ) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def run_pipeline(
         folder: for shards, rows set aside, repairs and the manifest.
         report: grows step by step.
         origin: where the sources came from, for the manifest.
+        lookups: tables to join; ``None`` for none.
         steps: which of ``STEPS``; one that is left out changes nothing. With statistics alone no
             shard is written.
         layout: of the shards.
@@ -76,7 +79,13 @@ def run_pipeline(
     rows = report.values["rows_in"]
     if tuple(steps) != ("statistics",):
         result = integrate(
-            executor, ingested, spec, folder, report, resolves="integration" in steps
+            executor,
+            ingested,
+            spec,
+            folder,
+            report,
+            lookups=lookups or LookupFiles((), spec.schema),
+            resolves="integration" in steps,
         )
         for name, function in FITTED.items():
             if name in steps:

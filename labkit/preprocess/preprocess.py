@@ -124,6 +124,7 @@ def preprocess(
             draft,
             report,
             origin=planned.origin,
+            lookups=planned.lookups,
             steps=steps,
             layout=layout,
         )

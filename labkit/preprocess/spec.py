@@ -85,17 +85,18 @@ class PipelineSpec:
             label=values.get("label", ""),
         )
         units = tuple(values.get("units", ()))
-        steps = {
+        steps: dict[str, Any] = {
             name: read_settings(settings, values.get(name, {}), f"[{name}]")
             for name, settings in _STEPS.items()
         }
+        steps["integration"].check(schema)
         return cls(
             name=values["name"],
             schema=schema,
             sources=read_source_maps(values["sources"], schema, units),
             units=units,
             description=values.get("description", ""),
-            **steps,  # type: ignore[arg-type]
+            **steps,
         )
 
 
@@ -134,7 +135,7 @@ def with_settings(spec: PipelineSpec, settings: Mapping[str, Mapping[str, Any]])
         raise SettingError(
             f"step {', '.join(map(repr, unknown))} has no settings; choose from {', '.join(_STEPS)}"
         )
-    changed = {}
+    changed: dict[str, Any] = {}
     for step, values in settings.items():
         before = getattr(spec, step)
         old = {each.name: getattr(before, each.name) for each in fields(before)}

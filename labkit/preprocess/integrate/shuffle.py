@@ -32,12 +32,14 @@ class Ingested:
         offsets: (NUM_FINE + 1,) first row of each fine bucket.
         counts: of reading, by name; see ``sources.read``.
         set_aside: rows that were set aside, by reason.
+        matching: of rows that found their thing by likeness, by name.
     """
 
     path: str
     offsets: tuple[int, ...]
     counts: dict[str, int] = field(default_factory=dict)
     set_aside: dict[str, int] = field(default_factory=dict)
+    matching: dict[str, int] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
