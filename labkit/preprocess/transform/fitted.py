@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labkit.errors import SourceError
 from labkit.preprocess.schema import KEY, Column, Schema
 from labkit.preprocess.transform.discretise import Bins
 from labkit.preprocess.transform.encode import Encode
@@ -93,7 +94,16 @@ class Transformation:
 
         Categories that the training rows did not hold, and gaps, are handled as ``Encode``,
         ``Bins`` and ``Scale`` say; ``count`` tells how many there are.
+
+        Raises:
+            SourceError: a column that the inputs are made of is not there.
         """
+        absent = [rule.column for rule in self.rules if rule.column not in frame]
+        if absent:
+            raise SourceError(
+                f"the rows lack {', '.join(absent)}, which the inputs are made of; give all of "
+                f"{', '.join(rule.column for rule in self.rules)}"
+            )
         names = self.names
         inputs = np.empty((len(frame), len(names)), dtype=np.float32, order="F")
         start = 0

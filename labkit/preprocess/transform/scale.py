@@ -55,7 +55,8 @@ class Scale:
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(rows,) scaled, with no gaps."""
         whole = np.where(np.isnan(values), self.fill, values)
-        scaled: NDArray[np.float64] = (whole - self.shift) / self.width
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = (whole - self.shift) / self.width
         return np.clip(scaled, -GREATEST, GREATEST, out=scaled)
 
     def count_beyond(self, values: NDArray[np.float64]) -> int:
@@ -81,6 +82,7 @@ def fit_scale(method: Scaling, moments: Moments, quartiles: Mapping[float, float
             mean=0.0, std=0.0, least=0.0, greatest=0.0,
         )  # fmt: skip
     std = moments.std if moments.num_values > 1 else 0.0
+    std = std if math.isfinite(std) else GREATEST
     shift, width, fill = {
         "standard": lambda: (moments.mean, std, moments.mean),
         "min_max": lambda: (moments.minimum, moments.maximum - moments.minimum, moments.mean),
@@ -93,7 +95,7 @@ def fit_scale(method: Scaling, moments: Moments, quartiles: Mapping[float, float
         width=width if width and math.isfinite(width) else 1.0,
         fill=fill,
         mean=moments.mean,
-        std=std if math.isfinite(std) else GREATEST,
+        std=std,
         least=moments.minimum,
         greatest=moments.maximum,
     )

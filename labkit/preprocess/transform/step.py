@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from typing import Any
 
 from labkit.preprocess.parts import Part, map_parts
-from labkit.preprocess.schema import Schema, add_counts, label_codes
-from labkit.preprocess.statistics.histogram import Counts, count_values, merge
+from labkit.preprocess.schema import Schema, add_counts
 from labkit.preprocess.step import StepResult
 from labkit.preprocess.tasks import Executor
 from labkit.preprocess.transform.fit import fit, num_passes
 from labkit.preprocess.transform.fitted import Transformation
+from labkit.preprocess.transform.picture import Picture, merge_pictures, picture_part
 from labkit.preprocess.transform.settings import TransformationSettings
-
-HISTOGRAM_BINS = 40
-HISTOGRAM_RANGE = (-6.0, 6.0)
-MAX_PICTURES = 16
-
-
-class Picture(NamedTuple):
-    """What one part shows: histograms, rows by category, and what was not as in training."""
-
-    before: Counts
-    own: Counts
-    after: Counts
-    names: dict[str, NDArray[np.int64]]  # (names,) rows by category
-    counts: dict[str, dict[str, int]]
-    unlabelled: int
 
 
 def transform(
@@ -71,67 +52,8 @@ def transform(
         note=_note(fitted, counts, unlabelled),
         fitted=fitted,
         details={**_details(fitted, counts), "unlabelled": unlabelled},
-        picture=_merge_pictures(shown, fitted),
+        picture=merge_pictures(shown, fitted),
     )
-
-
-def picture_part(frame: pd.DataFrame, *, fitted: Transformation, schema: Schema) -> Picture:
-    """One part's histograms before and after, and counts."""
-    names = {}
-    for rule in fitted.rules:
-        if rule.encode is not None:
-            size = len(rule.encode.names)
-            codes = rule.codes(frame)
-            names[rule.column] = np.bincount(codes[(codes >= 0) & (codes < size)], minlength=size)
-    own: Counts = {}
-    for column, each in _own_edges(fitted).items():
-        own |= count_values(frame, schema=schema, columns=[column], edges=each.tolist())
-    columns, edges = list(own), _edges()
-    return Picture(
-        before=count_values(frame, schema=schema, columns=columns, edges=edges),
-        own=own,
-        after=count_values(fitted.apply(frame), schema=schema, columns=columns, edges=edges),
-        names=names,
-        counts=fitted.count(frame),
-        unlabelled=int((label_codes(frame, schema) < 0).sum()) if schema.label else 0,
-    )
-
-
-def _edges() -> list[float]:
-    edges: list[float] = np.linspace(*HISTOGRAM_RANGE, HISTOGRAM_BINS + 1).tolist()
-    return edges
-
-
-def _own_edges(fitted: Transformation) -> dict[str, NDArray[np.float64]]:
-    """For the first columns that stay numbers: edges over what the training rows hold."""
-    found: dict[str, NDArray[np.float64]] = {}
-    for rule in fitted.rules:
-        if rule.scale is not None and len(found) < MAX_PICTURES:
-            low, high = rule.scale.least, rule.scale.greatest
-            # one step beyond, so that the greatest value lies in the last bin
-            high = np.nextafter(high, np.inf) if high > low else low + 1.0
-            found[rule.column] = np.linspace(low, high, HISTOGRAM_BINS + 1)
-    return found
-
-
-def _merge_pictures(shown: Sequence[Picture], fitted: Transformation) -> dict[str, Any]:
-    own = _own_edges(fitted)
-    sides = {
-        key: {name: merge([getattr(each, side) for each in shown], name) for name in own}
-        for key, side in (("before", "before"), ("after", "after"), ("own_before", "own"))
-    }
-    names = {}
-    for rule in fitted.rules:
-        if rule.encode is not None:
-            total = np.sum([each.names[rule.column] for each in shown], axis=0)
-            names[rule.column] = dict(zip(rule.encode.names, total.tolist(), strict=True))
-    return {
-        "columns": list(own),
-        "edges": _edges(),
-        **sides,
-        "own_edges": {name: edges.tolist() for name, edges in own.items()},
-        "categories": names,
-    }
 
 
 def _details(fitted: Transformation, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

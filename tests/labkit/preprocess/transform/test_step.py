@@ -150,3 +150,19 @@ def test_settings_for_numbers_refuse_categories(run) -> None:
         run(discretise={"city": {"bins": 3}})
     with pytest.raises(SettingError, match="scale_columns names 'city', which is a category"):
         run(scale_columns={"city": "robust"})
+
+
+def test_new_data_without_a_column_is_refused_with_its_name(run, table) -> None:
+    with pytest.raises(SourceError, match=r"the rows lack mass_g, .* give all of size_cm, mass_g"):
+        run().fitted.apply(table.frame.drop(columns="mass_g"))
+
+
+@pytest.mark.parametrize("extreme", [5e-324, 1e-300, 1e300, 1.7e308])
+@pytest.mark.parametrize("scale", ["standard", "min_max", "robust", "none"])
+def test_the_least_and_the_greatest_of_doubles_stay_finite(
+    run, table, extreme: float, scale: str
+) -> None:
+    frame = table.frame.assign(size_cm=np.where(table.frame.index % 2, extreme, -extreme))
+    result = run(of=type(table)(frame, table.schema), scale=scale)
+    assert np.isfinite(loaded(result)["size_cm"]).all()
+    json.dumps([result.picture, result.details, result.fitted.to_dict()], allow_nan=False)
