@@ -15,7 +15,7 @@ from labkit.preprocess.parts import Part, map_parts
 from labkit.preprocess.schema import Column, Schema, column_values
 from labkit.preprocess.statistics.brackets import MAX_SENT, Sample, sample_values
 from labkit.preprocess.statistics.groups import ALL, Cell, Cells, Group, groups_of
-from labkit.preprocess.statistics.moments import Moments, merge_all, moments_of
+from labkit.preprocess.statistics.moments import Moments, merge_all, moments_of, without_missing
 from labkit.preprocess.statistics.names import (
     Names,
     category_figures,
@@ -134,8 +134,10 @@ def summarise_part(frame: pd.DataFrame, *, schema: Schema, by_source: bool) -> S
         values = cells.ordered(column_values(frame, column))
         for cell, here in zip(cells.cells, cells.slices, strict=True):
             share = (here.stop - here.start) / cells.num_rows
-            sample = sample_values(values[here], max(MIN_SENT, round(MAX_SENT * share)))
-            numbers[column, cell] = moments_of(values[here]), sample
+            present = without_missing(values[here])
+            moments = moments_of(present)._replace(missing=here.stop - here.start - len(present))
+            sample = sample_values(present, max(MIN_SENT, round(MAX_SENT * share)))
+            numbers[column, cell] = moments, sample
     names = {}
     for column, in_order in schema.categories.items():
         codes = frame[column].to_numpy(dtype=np.int32)

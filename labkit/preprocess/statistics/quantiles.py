@@ -9,7 +9,7 @@ value that sorting everything would give. No part is ever sorted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from labkit.preprocess.tasks import Executor
 
 Array = NDArray[np.float64]
 Select = Callable[..., Mapping[Hashable, Array | Sequence[Array]]]
+BLOCK = 1 << 15  # values at a time
 WIDER = (STANDARD_ERRORS, 8 * STANDARD_ERRORS, math.inf)  # tried one after the other
 
 
@@ -167,14 +168,23 @@ def inside_of(arrays: Sequence[Array], bracket: Bracket) -> Inside:
     low, high = bracket.low, bracket.high
     below = at_low = at_high = 0
     between = []
-    for values in arrays:
-        below += int(np.count_nonzero(values < low))
-        within = values[(values >= low) & (values <= high)]
-        at_low += int(np.count_nonzero(within == low))
-        if high > low:
+    for block in _blocks(arrays):
+        below += int(np.count_nonzero(block < low))
+        within = block[(block >= low) & (block <= high)]
+        if low == high:
+            at_low += len(within)
+        elif len(within):
+            at_low += int(np.count_nonzero(within == low))
             at_high += int(np.count_nonzero(within == high))
             between.append(within[(within > low) & (within < high)])
     return Inside(below, at_low, np.concatenate(between) if between else np.empty(0), at_high)
+
+
+def _blocks(arrays: Sequence[Array]) -> Iterator[Array]:
+    """The arrays in pieces that stay in the cache, with all that is made of them."""
+    for values in arrays:
+        for start in range(0, len(values), BLOCK):
+            yield values[start : start + BLOCK]
 
 
 def _arrays(given: Array | Sequence[Array]) -> Sequence[Array]:
