@@ -57,7 +57,7 @@ def count_even(
     edges: NDArray[np.float64],
     classes: Sequence[str],
 ) -> dict[str, NDArray[np.int64]]:
-    """A histogram by class, between edges that are evenly apart: faster than a search for each value.
+    """A histogram by class between edges evenly apart, faster than a search for each value.
 
     Args:
         values: (rows,); gaps are left out.
