@@ -109,3 +109,81 @@ def curve() -> Curve:
                 )
             )
     return curve
+
+
+EDGES = [0.0, 10.0, 20.0, 30.0]
+DIRTY = {"counts": {"orange": [90, 2, 0], "watermelon": [1, 30, 40]}, "below": 3, "above": 2}
+CLEAN = {"counts": {"orange": [92, 0, 0], "watermelon": [0, 31, 45]}, "below": 0, "above": 0}
+
+
+@pytest.fixture
+def preprocessed() -> dict[str, Any]:
+    """What ``Dataset.to_json()`` holds, with small numbers: fruit through all five steps."""
+    sources = {"orchard": 100, "market": 60, "questionnaire": 20}
+    number = {
+        "count": 170, "missing": 10, "min": 2.0, "q25": 8.0, "median": 10.0, "q75": 22.0,
+        "max": 48.0, "mean": 14.0, "std": 9.0,
+    }  # fmt: skip
+    names = {"count": 179, "missing": 1, "mode": "orange", "distinct": 2,
+             "counts": {"orange": 100, "watermelon": 79}}  # fmt: skip
+    text = {"count": 180, "missing": 0, "mode": "ripe", "distinct": 31}
+    statistics = {"weight_g": number, "fruit": names, "note": text}
+    weight = {"edges": [1.0, 10.0, 100.0, 1000.0], "before": DIRTY, "after": CLEAN}
+    diameter = {"edges": EDGES, "before": DIRTY, "after": CLEAN}
+    integration = {
+        "rows_per_source": sources, "duplicates": 5, "merged": 7, "set_aside": 0,
+        "conflicts": {"weight_g": 3, "fruit": 0}, "rows_out": 168,
+    }  # fmt: skip
+    pictures: dict[str, dict[str, Any]] = {
+        "statistics": {
+            "rows_per_source": sources, "missing": {"weight_g": 7, "red": 0, "fruit": 1},
+        },
+        "integration": {
+            **integration,
+            "came_from": {"weight_g": {"orchard": 90, "market": 70}, "fruit": {"orchard": 160}},
+        },
+        "cleaning": {
+            "column": "diameter_cm", **diameter,
+            "columns": {"diameter_cm": diameter, "weight_g": weight},
+            "missing_before": {"weight_g": 8, "diameter_cm": 2, "fruit": 0},
+            "missing_after": {"weight_g": 0, "diameter_cm": 1, "fruit": 0},
+        },
+        "reduction": {
+            "explained": [0.6, 0.3, 0.1], "num_kept": 2, "axes": ["component_1", "component_2"],
+            "points": {"x": [0.0, 1.0, 2.0], "y": [1.0, 0.0, 1.0], "class": ["orange"] * 3},
+            "importance": {"weight_g": 0.8, "diameter_cm": 0.9},
+            "correlation": {
+                "columns": ["weight_g", "diameter_cm"], "matrix": [[1.0, 0.9], [0.9, 1.0]],
+            },
+        },
+        "transformation": {
+            "columns": ["component_1", "component_2"], "edges": EDGES,
+            "before": {"component_1": DIRTY, "component_2": DIRTY},
+            "after": {"component_1": CLEAN, "component_2": CLEAN},
+            "categories": {"city": {"Spain": 60, "Italy": 40}},
+        },
+    }  # fmt: skip
+    details: dict[str, dict[str, Any]] = {
+        "statistics": {"by_class": {"orange": statistics}, "by_source": {"orchard": statistics}},
+        "integration": {**integration, "set_aside_reasons": {"no readable key": 2}},
+        "cleaning": {
+            "outliers": {"weight_g": 4}, "slips": {"weight_g": 2}, "sentinels": {}, "rules": {},
+            "filled": {"weight_g": 8}, "relabelled": 3,
+        },
+        "reduction": {"dropped": {"batch_no": "an identifier"}, "label_bits": 0.97},
+        "transformation": {
+            "generalised": {"city": {"names": ["Spain", "Italy"], "unplaced": ["Atlantis"]}},
+            "encoded": {"city": "one_hot"},
+        },
+    }  # fmt: skip
+    steps = [
+        {
+            "name": name, "seconds": 0.1, "rows_in": 180, "rows_out": 168, "note": f"{name} done",
+            "picture": picture, "details": details[name],
+        }
+        for name, picture in pictures.items()
+    ]  # fmt: skip
+    return {
+        "rows_in": 180, "rows_out": 168, "seconds": 1.25, "set_aside": 2, "shards": 2,
+        "steps": steps, "statistics": statistics,
+    }  # fmt: skip
