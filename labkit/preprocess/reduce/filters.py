@@ -65,17 +65,18 @@ def _constant(facts: Facts, num_rows: int, settings: ReductionSettings) -> str:
 
 
 def _identifier(facts: Facts, num_rows: int, settings: ReductionSettings) -> str:
-    if not facts.num_values or not facts.distinct.whole:
+    distinct = facts.distinct
+    # Most rows and not nearly all: cleaning may have filled many gaps with one value.
+    if not distinct.whole or distinct.number < facts.num_values / 2:
         return ""
-    # a sketch is right to a few percent: there are not more different values than values
-    number = min(facts.distinct.number, float(facts.num_values))
-    share = number / facts.num_values
-    if share < settings.identifier_share:
+    if distinct.once < settings.identifier_share:
         return ""
-    about = "" if facts.distinct.exact else "about "
+    about = "" if distinct.exact else "about "
+    # an estimate may be a few percent too high
+    number = min(distinct.number, float(facts.num_values))
     return (
         f"an identifier: {about}{number:.0f} different whole numbers in {facts.num_values} "
-        f"training values ({share:.0%}, limit {settings.identifier_share:.0%})"
+        f"training values, {distinct.once:.0%} of them once (limit {settings.identifier_share:.0%})"
     )
 
 

@@ -37,14 +37,23 @@ def test_many_distinct_values_are_estimated() -> None:
 @pytest.mark.parametrize("different", [3, 1000, 1500, 100_000])
 def test_the_short_cut_finds_what_sorting_everything_finds(different: int) -> None:
     values = np.random.default_rng(different).integers(0, different, 100_000)
-    expected = np.unique(hash_ids(values))[:SKETCH_SIZE]
-    np.testing.assert_array_equal(sketch(values).hashes, expected)
+    expected, counts = np.unique(hash_ids(values), return_counts=True)
+    np.testing.assert_array_equal(sketch(values).hashes, expected[:SKETCH_SIZE])
+    np.testing.assert_array_equal(sketch(values).counts, counts[:SKETCH_SIZE])
 
 
 def test_parts_agree_with_the_whole() -> None:
     values = np.random.default_rng(0).integers(0, 5000, 20_000)
     merged = merge_distinct([sketch(part) for part in np.array_split(values, 7)])
     np.testing.assert_array_equal(merged.hashes, sketch(values).hashes)
+    np.testing.assert_array_equal(merged.counts, sketch(values).counts)
+
+
+def test_the_share_of_values_that_occur_once_is_found() -> None:
+    values = np.concatenate([np.arange(6000), np.arange(4000), np.full(5000, 7)])
+    assert sketch(values).once == pytest.approx(1 / 3, abs=0.05)
+    assert sketch(np.array([1, 2, 2, 3])).once == pytest.approx(2 / 3)
+    assert sketch(np.arange(0)).once == 0
 
 
 def test_whole_numbers_are_told_from_measurements() -> None:

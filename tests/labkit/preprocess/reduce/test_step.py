@@ -68,7 +68,7 @@ def test_useless_columns_are_dropped_with_the_reason_in_numbers(
         f"correlated: it moves with mass (r = {r:.5f}, limit 0.99), which comes first and stays"
     )
     assert dropped["ticket"].startswith("an identifier: about ")
-    assert dropped["ticket"].endswith("limit 90%)")
+    assert dropped["ticket"].endswith("training values, 100% of them once (limit 90%)")
     assert dropped["year"] == f"constant: all {train} training values are 2024"
     assert dropped["nothing"] == f"empty: none of {train} training rows has a value"
     assert dropped["colour"] == "a name, without order"
@@ -81,9 +81,25 @@ def test_few_whole_numbers_that_all_differ_are_counted_exactly(schema: Schema) -
     small = Schema(columns=(Column(name="ticket"), Column(name="x")))
     train = len(train_values(frame, ["x"]))
     assert fitted_of(run(frame, small)).dropped == {
-        "ticket": f"an identifier: {train} different whole numbers in {train} training values "
-        "(100%, limit 90%)"
+        "ticket": f"an identifier: {train} different whole numbers in {train} training values"
+        ", 100% of them once (limit 90%)"
     }
+
+
+def test_an_identifier_is_known_though_gaps_were_filled_with_one_value(
+    table: pd.DataFrame, schema: Schema
+) -> None:
+    filled = table.copy()
+    filled.loc[::4, "ticket"] = 1500.0
+    assert fitted_of(run(filled, schema)).dropped["ticket"].startswith("an identifier: about ")
+
+
+def test_whole_numbers_that_repeat_are_no_identifier(table: pd.DataFrame, schema: Schema) -> None:
+    counts = np.random.default_rng(0).poisson(3, len(table)).astype(float)
+    counts[:60] = np.arange(60) * 7.0 + 100  # many values occur once, but few rows hold them
+    pairs = np.arange(len(table)) // 2
+    for values in (counts, pairs * 1.0):
+        assert "ticket" not in fitted_of(run(table.assign(ticket=values), schema)).dropped
 
 
 @pytest.mark.parametrize(
