@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labkit.preprocess.clean.kinds import DETAILS, FILLED, REMOVED, WRONG
-from labkit.preprocess.clean.rules import CleaningRules
+from labkit.preprocess.clean.kinds import DETAILS, FILLED, KEPT, REMOVED, WRONG
+from labkit.preprocess.clean.rules import CleaningRules, Kinds
 from labkit.preprocess.schema import Schema
 from labkit.preprocess.statistics.histogram import ALL, Counts, count_missing, count_values, merge
 
@@ -59,10 +59,11 @@ def count_effect(
         for code, name in DETAILS.items():
             if counts[code]:
                 repairs[name][column] = counts[code]
+    histograms = _histograms(frame, after, kinds, schema, edges)
     return Effect(
         repairs=repairs,
-        before=_histograms(frame, schema, edges),
-        after=_histograms(after, schema, edges),
+        before=histograms[0],
+        after=histograms[1],
         missing_before=count_missing(frame, schema=schema),
         missing_after=count_missing(after, schema=schema),
     )
@@ -103,12 +104,27 @@ def bin_edges(edges: tuple[float, float]) -> list[float]:
 
 
 def _histograms(
-    frame: pd.DataFrame, schema: Schema, edges: Mapping[str, tuple[float, float]]
-) -> Counts:
-    counts: Counts = {}
+    frame: pd.DataFrame,
+    after: pd.DataFrame,
+    kinds: Kinds,
+    schema: Schema,
+    edges: Mapping[str, tuple[float, float]],
+) -> tuple[Counts, Counts]:
+    """Before and after, by column; only rows that changed are counted twice."""
+    relabelled = kinds.get(schema.label, np.zeros(len(frame), dtype=np.int8)) != KEPT
+    befores: Counts = {}
+    afters: Counts = {}
     for column, ends in edges.items():
-        counts |= count_values(frame, schema=schema, columns=[column], edges=bin_edges(ends))
-    return counts
+        bins = bin_edges(ends)
+        rows = np.flatnonzero(relabelled | (kinds[column] != KEPT))
+        names = [column, schema.label] if schema.label else [column]
+        whole, old, new = (
+            count_values(each, schema=schema, columns=[column], edges=bins)[column]
+            for each in (frame, frame[names].iloc[rows], after[names].iloc[rows])
+        )
+        befores[column] = whole
+        afters[column] = {name: whole[name] - old[name] + new[name] for name in whole}
+    return befores, afters
 
 
 def picture_of(

@@ -67,7 +67,7 @@ def _visit(node: ast.expr, expression: str, names: dict[str, None]) -> None:
     match node:
         case ast.Name():
             names[node.id] = None
-        case ast.Constant(value=int() | float()):
+        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
             pass
         case ast.UnaryOp(op=ast.USub()):
             _visit(node.operand, expression, names)

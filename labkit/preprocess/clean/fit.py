@@ -6,6 +6,8 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from labkit.errors import SettingError, SourceError
 from labkit.preprocess.clean.fences import (
     FRACTIONS,
@@ -20,8 +22,9 @@ from labkit.preprocess.clean.fills import Table, category_fill, find_fills
 from labkit.preprocess.clean.plan import make_plan
 from labkit.preprocess.clean.related import Pair
 from labkit.preprocess.clean.rules import CleaningRules, ColumnRule
-from labkit.preprocess.clean.sentinels import find_sentinels
+from labkit.preprocess.clean.sentinels import find_heavy, find_sentinels
 from labkit.preprocess.clean.settings import AUTO, CleaningSettings
+from labkit.preprocess.clean.slips import corrected
 from labkit.preprocess.clean.training import (
     ALL,
     Plan,
@@ -31,7 +34,7 @@ from labkit.preprocess.clean.training import (
     survey_part,
 )
 from labkit.preprocess.parts import Part, map_parts
-from labkit.preprocess.schema import Schema
+from labkit.preprocess.schema import MISSING, Schema
 from labkit.preprocess.statistics.quantiles import exact_quantiles
 from labkit.preprocess.tasks import Executor
 
@@ -136,7 +139,7 @@ def find_rules(
         scales={name: "log" if fence.log else "linear" for name, fence in look.scale.items()},
         tails=tails,
         empty=tuple(name for name in plan.columns if not look.present[name]),
-        edges=_edges(look.table, plan),
+        edges={name: (each[0], each[-1]) for name, each in _edges(look.table, plan).items()},
     )
 
 
@@ -165,8 +168,9 @@ def _look(
 def _many_sentinels(look: Look) -> bool:
     """Whether new sentinels are so many that they moved the quantiles."""
     return any(
-        sum(look.outside[name][value] for value in values) > MANY * look.present[name]
+        value not in look.outside[name] or look.outside[name][value] > MANY * look.present[name]
         for name, values in look.sentinels.items()
+        for value in values
     )
 
 
@@ -181,8 +185,9 @@ def _groups(table: Table, name: Hashable, plan: Plan) -> list[Quantiles]:
     return [*(table[name, code] for code in range(plan.num_classes)), table[name, ALL]]
 
 
-def _edges(table: Table, plan: Plan) -> dict[str, tuple[float, float]]:
-    return {name: (table[name, ALL][0.01], table[name, ALL][0.99]) for name in plan.columns}
+def _edges(table: Table, plan: Plan) -> dict[str, list[float]]:
+    """Quantiles over all rows in rising order, by column."""
+    return {name: [table[name, ALL][fraction] for fraction in FRACTIONS] for name in plan.columns}
 
 
 def _all_fences(
@@ -268,23 +273,40 @@ def _new_sentinels(
     settings: CleaningSettings,
 ) -> dict[str, tuple[float, ...]]:
     new: dict[str, tuple[float, ...]] = {}
-    for name in plan.columns:
+    for name, quantiles in _edges(table, plan).items():
         new[name] = ()
         if settings.of(name, "sentinels") == AUTO:
-            low, high = (sum(each.ties[name][k] for each in surveys) for k in (0, 1))
-            new[name] = find_sentinels(outside[name], (low, high), table[name, ALL][0.5])
+            ties = [sum(each.ties[name][at] for each in surveys) for at in range(len(quantiles))]
+            edges = list(zip(quantiles, ties, strict=True))
+            new[name] = tuple(sorted({*find_sentinels(outside[name], edges), *find_heavy(edges)}))
     return new
 
 
 def _believed(look: Look, settings: CleaningSettings) -> tuple[dict[str, Fences], dict[str, float]]:
     """The fences that count, and the columns whose far values are their tail and are believed."""
     fences, tails = {}, {}
-    for name, outside in look.outside.items():
+    for name, scale in look.scale.items():
         method = settings.of(name, "outliers")
-        noise = sum(outside.values()) - sum(outside[value] for value in look.sentinels[name])
-        share = noise / max(look.present[name], 1)
+        share = _unexplained(look, settings, name) / max(look.present[name], 1)
         if method == "auto" and share > settings.most:
             tails[name] = share
         opened = method == "none" or name in tails
-        fences[name] = no_fences(look.scale[name]) if opened else look.scale[name]
+        fences[name] = no_fences(scale) if opened else scale
     return fences, tails
+
+
+def _unexplained(look: Look, settings: CleaningSettings, name: str) -> int:
+    """Rows outside their fences that are no sentinel, no unit slip and no wrong label."""
+    outside, scale = look.outside[name], look.scale[name]
+    values = np.array(list(outside), dtype=np.float64)
+    unknown = np.full(len(values), MISSING, dtype=np.int32)
+    mended = corrected(
+        values,
+        settings.of(name, "unit_slips"),
+        lambda new: scale.believed(new, unknown, near=True),
+    )
+    explained = np.isin(values, look.sentinels[name]) | ~np.isnan(mended)
+    if settings.evidence:
+        explained |= scale.believed(values, unknown)
+    counts = np.array(list(outside.values()), dtype=np.int64)
+    return int(counts[~explained].sum())

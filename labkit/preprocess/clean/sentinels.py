@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 LEAST_REPEATS = 10
 TIMES_THE_USUAL = 10
+FAR = 3.0
 
 
 def find_sentinels(
-    outside: Mapping[float, int], ties: tuple[int, int], middle: float
+    outside: Mapping[float, int], edges: Sequence[tuple[float, int]]
 ) -> tuple[float, ...]:
     """Values outside the fences that repeat far more often than values in the tail do.
 
     Args:
         outside: how often each value outside the fences occurs.
-        ties: rows equal to the lowest and to the highest hundredth's edge: how often a value of
-            that tail usually repeats, 1 for numbers that are measured.
-        middle: the median, to tell the tails apart.
+        edges: quantiles of the column in rising order, and how many rows equal each: 1 for numbers
+            that are measured, many for whole numbers.
     Returns:
         In rising order.
     """
-    return tuple(
-        value
-        for value, count in sorted(outside.items())
-        if count >= max(LEAST_REPEATS, TIMES_THE_USUAL * ties[value > middle])
-    )
+    middle = edges[len(edges) // 2][0]
+    found = []
+    for value, count in sorted(outside.items()):
+        from_its_end = edges if value < middle else edges[::-1]
+        usual = next((ties for edge, ties in from_its_end if edge != value), 1)
+        if count >= max(LEAST_REPEATS, TIMES_THE_USUAL * usual):
+            found.append(value)
+    return tuple(found)
+
+
+def find_heavy(edges: Sequence[tuple[float, int]]) -> tuple[float, ...]:
+    """Sentinels that are so many that the quartiles themselves are theirs, so no fence is left.
+
+    At least a tenth of the rows equals the least (or the greatest) quantile, and the rest lies far
+    from it: further than ``FAR`` times the rest's own spread, of at least three quantiles.
+    """
+    values = [edge for edge, _ in edges]
+    found = []
+    for end in (values, values[::-1]):
+        rest = [value for value in end if value != end[0]]
+        tied = len(end) - len(rest)
+        if tied >= 2 and len(set(rest)) >= 3:
+            spread = max(rest) - min(rest)
+            if abs(rest[0] - end[0]) > FAR * spread:
+                found.append(end[0])
+    return tuple(sorted(found))

@@ -130,7 +130,8 @@ class CleaningSettings:
         factor: of Tukey's fences, in interquartile ranges; 3 are his far fences, about 4.7
             standard deviations of a normal column.
         threshold: of ``robust_z``, in standard deviations.
-        most: share of a column's values that ``auto`` takes for noise at most.
+        most: share of a column's values that ``auto`` takes for noise at most; sentinels, unit
+            slips and, where there is evidence, values of other classes do not count.
         sentinels: numbers that stand for "missing", or ``auto``: values far outside the fences
             that repeat far more often than their neighbours.
         unit_slips: factors by which any column is at times wrong; better given by column.
@@ -192,10 +193,10 @@ def _check_methods(settings: CleaningSettings | ColumnCleaning) -> None:
         _check_choice("fill", settings.fill, get_args(Fill))
     if settings.outliers is not None:
         _check_choice("outliers", settings.outliers, get_args(Outliers))
-    for name in ("factor", "threshold"):
+    for name, usual in (("factor", 3), ("threshold", 5)):
         value = getattr(settings, name)
         if value is not None and not value > 0:
-            raise SettingError(f"{name} must be above 0, not {value}; use 3 for far fences")
+            raise SettingError(f"{name} must be above 0, not {value}; use {usual}")
     if isinstance(settings.sentinels, str) and settings.sentinels != AUTO:
         raise SettingError(
             f'sentinels = {settings.sentinels!r}; give a list of numbers, or "{AUTO}"'

@@ -55,7 +55,7 @@ class TrainingValues:
 
     def __call__(self, frame: pd.DataFrame) -> dict[Hashable, NDArray[np.float64]]:
         """By key, (rows,) the training rows' values, NaN where missing."""
-        plan, train = self.plan, training_rows(frame)
+        plan, train = self.plan, training_rows(frame, self.plan)
         values = {name: without_sentinels(train, name, plan) for name in plan.columns}
         found: dict[Hashable, NDArray[np.float64]] = {}
         masks = class_masks(train, plan)
@@ -88,7 +88,7 @@ class Survey:
     Attributes:
         present: rows with a value, by column.
         outside: by column, how often each value outside the own class's fences occurs.
-        ties: by column, rows equal to the lowest and the highest hundredth's edge.
+        ties: by column, rows equal to each of the edges.
         sums: by column, moments of the believed values of each group, then of all.
         common: by column, candidates for the mode.
         codes: by category column, rows of each code.
@@ -96,7 +96,7 @@ class Survey:
 
     present: Mapping[str, int]
     outside: Mapping[str, Mapping[float, int]]
-    ties: Mapping[str, tuple[int, int]]
+    ties: Mapping[str, Sequence[int]]
     sums: Mapping[str, Sequence[Moments]]
     common: Mapping[str, Sequence[float]]
     codes: Mapping[str, Sequence[int]]
@@ -107,7 +107,7 @@ def survey_part(
     *,
     plan: Plan,
     fences: Mapping[str, Fences],
-    edges: Mapping[str, tuple[float, float]],
+    edges: Mapping[str, Sequence[float]],
     means: Sequence[str],
     modes: Sequence[str],
     categories: Mapping[str, int],
@@ -118,11 +118,11 @@ def survey_part(
         frame: the rows.
         plan: which columns.
         fences: by column.
-        edges: quantiles 0.01 and 0.99 over all rows, by column.
+        edges: quantiles over all rows, by column.
         means, modes: number columns that are filled by these.
         categories: columns whose mode is asked for, and the number of their codes.
     """
-    train = training_rows(frame)
+    train = training_rows(frame, plan, *categories)
     own = labels(train, plan)
     present, outside, ties, sums, common = {}, {}, {}, {}, {}
     for name in plan.columns:
@@ -131,8 +131,7 @@ def survey_part(
         present[name] = int((~np.isnan(values)).sum())
         found, counts = np.unique(values[~inside & ~np.isnan(values)], return_counts=True)
         outside[name] = dict(zip(found.tolist(), counts.tolist(), strict=True))
-        low, high = (int((values == edge).sum()) for edge in edges[name])
-        ties[name] = (low, high)
+        ties[name] = [int((values == edge).sum()) for edge in edges[name]]
         if name in means:
             group, number = plan.groups.get(name, ("", plan.num_classes))
             codes = train[group].to_numpy(dtype=np.int32) if group else own
@@ -152,16 +151,19 @@ def count_values(
     frame: pd.DataFrame, *, plan: Plan, wanted: Mapping[str, Sequence[float]]
 ) -> dict[str, list[int]]:
     """How often each of the wanted values occurs in a part's training rows, by column."""
-    train = training_rows(frame)
+    train = training_rows(frame, plan)
     return {
         name: [int((train[name].to_numpy() == value).sum()) for value in values]
         for name, values in wanted.items()
     }
 
 
-def training_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that rules are found from."""
-    return frame.loc[~is_test(frame[KEY].to_numpy())]
+def training_rows(frame: pd.DataFrame, plan: Plan, *more: str) -> pd.DataFrame:
+    """The rows that rules are found from, in the plan's columns and some more."""
+    label = (plan.label,) if plan.label else ()
+    groups = (group for group, _ in plan.groups.values())
+    names = list(dict.fromkeys((*plan.columns, *label, *groups, *more)))
+    return frame[names].loc[~is_test(frame[KEY].to_numpy())]
 
 
 def labels(train: pd.DataFrame, plan: Plan) -> NDArray[np.int32]:

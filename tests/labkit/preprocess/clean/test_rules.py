@@ -1,155 +1,124 @@
-"""Cleaning, scored against the truth."""
+"""What is done to each value, in which order, and that test rows are treated as new data."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from labkit.errors import SourceError
-from labkit.preprocess.clean import (
-    ALL,
-    FENCED,
-    FILLED,
-    QUARTILES,
-    CleaningRules,
-    clean,
-    fit,
-    repair,
-    training_values,
-)
-from labkit.preprocess.integrate import resolve
-from labkit.preprocess.quantiles import exact_quantiles
-from labkit.preprocess.schema import FRUITS, Partition
-from labkit.preprocess.shuffle import by_identifier
+from labkit.preprocess.clean.fences import FRACTIONS, tukey
+from labkit.preprocess.clean.kinds import FILLED, KEPT, LABEL, NOISE, RULE, SENTINEL, SLIP
+from labkit.preprocess.clean.missing import Fill
+from labkit.preprocess.clean.rules import CleaningRules, ColumnRule
+from labkit.preprocess.clean.settings import Rule
+from labkit.preprocess.schema import KEY
 from labkit.preprocess.split import is_test
-from labkit.preprocess.tasks import InThisProcess
+
+KEYS = np.arange(200, dtype=np.int64)
+TRAIN, TEST = KEYS[~is_test(KEYS)], KEYS[is_test(KEYS)]
+RANDOM = np.random.default_rng(5)
+SMALL, LARGE = RANDOM.normal(10, 1, 4000), RANDOM.normal(100, 5, 4000)
 
 
-@pytest.fixture(scope="module")
-def integrated(read_partitions: list[Partition]) -> list[Partition]:
-    pieces = by_identifier(InThisProcess(), read_partitions, 3)
-    return [resolve(each) for each in pieces]
+def column_rule(**more: Any) -> ColumnRule:
+    groups = (SMALL, LARGE, np.concatenate([SMALL, LARGE]))
+    fences = tukey(
+        [dict(zip(FRACTIONS, np.quantile(g, FRACTIONS).tolist(), strict=True)) for g in groups],
+        log=False,
+        factor=3.0,
+    )
+    return ColumnRule(fences=fences, scale=fences, **more)
 
 
-@pytest.fixture(scope="module")
-def rules(integrated: list[Partition]) -> CleaningRules:
-    return fit(exact_quantiles(InThisProcess(), integrated, training_values, QUARTILES))
+def clean(
+    rules: CleaningRules, *rows: tuple[float, int], keys: Any = TRAIN
+) -> tuple[list[float], list[int], list[int]]:
+    """Values, kinds and labels of rows of a value and a label each."""
+    frame = pd.DataFrame(
+        {
+            KEY: keys[: len(rows)],
+            "size": np.array([value for value, _ in rows]),
+            "kind": np.array([label for _, label in rows], dtype=np.int32),
+        }
+    )
+    given = frame.copy()
+    after, kinds = rules.repair(frame)
+    pd.testing.assert_frame_equal(frame, given)
+    assert after.dtypes.equals(frame.dtypes)
+    return after["size"].tolist(), kinds["size"].tolist(), after["kind"].tolist()
 
 
-def together(partitions: list[Partition]) -> pd.DataFrame:
-    return pd.concat([p.frame for p in partitions]).set_index("fruit_id").sort_index()
+def rules_of(evidence: tuple[str, ...] = (), **more: Any) -> CleaningRules:
+    fill = Fill(method="group_median", values=(1.0, 2.0, 3.0))
+    return CleaningRules(
+        label="kind",
+        columns={"size": column_rule(**more)},
+        evidence=evidence,
+        fills={"size": fill},
+    )
 
 
-def test_fences_and_medians_are_those_of_the_training_rows(
-    integrated: list[Partition], rules: CleaningRules
-) -> None:
-    rows = together(integrated)
-    train = rows[~is_test(rows.index.to_numpy())]
-    for code, name in enumerate(FRUITS):
-        values = train.loc[train["fruit"] == code, "weight_g"].to_numpy()
-        low, middle, high = np.nanquantile(values[~(values <= 0)], QUARTILES)
-        assert rules.medians["weight_g"][name] == middle
-        fence = np.exp(
-            [np.log(low) - 3 * np.log(high / low), np.log(high) + 3 * np.log(high / low)]
+def test_training_rows_are_judged_and_filled_by_their_own_class() -> None:
+    values, kinds, _ = clean(
+        rules_of(), (10.0, 0), (100.0, 0), (10.0, 1), (100.0, 1), (math.nan, 1), (100.0, -1)
+    )
+    assert values == [10.0, 1.0, 2.0, 100.0, 2.0, 100.0]
+    assert kinds == [KEPT, NOISE, NOISE, KEPT, FILLED, KEPT]
+
+
+def test_test_rows_are_judged_by_every_class_and_filled_by_the_value_over_all() -> None:
+    rows = ((10.0, 0), (100.0, 0), (10.0, 1), (50.0, 1), (math.nan, 1))
+    values, kinds, labels = clean(rules_of(("size",)), *rows, keys=TEST)
+    assert values == [10.0, 100.0, 10.0, 3.0, 3.0]
+    assert kinds == [KEPT, KEPT, KEPT, NOISE, FILLED]
+    assert labels == [0, 0, 1, 1, 1]
+    flipped = tuple((value, 1 - label) for value, label in rows)
+    again = clean(rules_of(("size",)), *flipped, keys=TEST)
+    np.testing.assert_array_equal(again[0], values)  # whatever their labels say
+
+
+def test_a_wrong_label_is_put_right_before_values_are_judged() -> None:
+    values, kinds, labels = clean(rules_of(("size",)), (100.0, 0), (10.0, 1), (55.0, 0))
+    assert values == [100.0, 10.0, 1.0]
+    assert kinds == [KEPT, KEPT, NOISE]
+    assert labels == [1, 0, 0]
+    frame = pd.DataFrame({KEY: TRAIN[:1], "size": [100.0], "kind": np.array([0], dtype=np.int32)})
+    assert rules_of(("size",)).repair(frame)[1]["kind"].tolist() == [LABEL]
+    assert clean(rules_of(), (100.0, 0))[2] == [0], "without evidence labels are kept"
+
+
+def test_sentinels_slips_and_bounds_each_have_their_kind() -> None:
+    rules = rules_of(sentinels=(-9.0,), slips=(12.0,), least=0.0, greatest=1000.0)
+    values, kinds, _ = clean(
+        rules, (-9.0, 0), (120.0, 0), (100.0 / 12, 1), (-8.0, 0), (2000.0, 1), (40.0, 0)
+    )
+    assert values == [1.0, 10.0, pytest.approx(100.0), 1.0, 2.0, 1.0]
+    assert kinds == [SENTINEL, SLIP, SLIP, RULE, RULE, NOISE]
+    _, kinds, _ = clean(rules_of(), (math.inf, 0), (-math.inf, 1))
+    assert kinds == [NOISE, NOISE]
+
+
+def test_a_rule_between_columns_removes_what_it_blames() -> None:
+    frame = pd.DataFrame(
+        {
+            KEY: TRAIN[:3],
+            "size": [10.0, 10.0, 10.0],
+            "kind": np.zeros(3, dtype=np.int32),
+            "weight": [10.0, 5.0, np.nan],
+        }
+    )
+    for blame, kinds in (((), (RULE, RULE)), (("weight",), (KEPT, RULE))):
+        rule = Rule(expression="weight / size", least=0.9, greatest=1.5, blame=blame)
+        rules = CleaningRules(
+            label="kind",
+            columns={"size": column_rule(), "weight": column_rule()},
+            rules=(rule,),
+            fills={},
         )
-        np.testing.assert_allclose(rules.fences["weight_g"][name], fence, rtol=1e-12)
-        values = train.loc[train["fruit"] == code, "sweetness_brix"].to_numpy()
-        low, _, high = np.nanquantile(values, QUARTILES)
-        expected = (low - 3 * (high - low), high + 3 * (high - low))
-        assert rules.fences["sweetness_brix"][name] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("column", FENCED)
-def test_wrong_values_are_found_and_right_ones_left(
-    integrated: list[Partition], rules: CleaningRules, truth: pd.DataFrame, column: str
-) -> None:
-    before = together(integrated)
-    after = together([clean(partition, rules=rules) for partition in integrated])
-    true = truth.loc[before.index, column]
-    value = before[column]
-    # answers are rounded: wrong is what is off by far more than that
-    wrong = value.notna() & ((value - true).abs() > 0.1 * true.abs() + 0.05)
-    removed = value.notna() & (after[column] != value)
-    hits = int((wrong & removed).sum())
-    if column == "price_eur":  # no source errs in it: only false alarms are possible
-        assert wrong.sum() == 0
-        assert removed.mean() < 0.001
-        return
-    precision, recall = hits / removed.sum(), hits / wrong.sum()
-    print(f"{column}: precision {precision:.3f}, recall {recall:.3f} of {wrong.sum()} wrong values")
-    assert wrong.sum() > 10
-    assert precision > 0.9
-    assert recall > 0.95
-
-
-def test_wrong_training_labels_are_put_right_and_test_labels_never_touched(
-    integrated: list[Partition], rules: CleaningRules, truth: pd.DataFrame
-) -> None:
-    before = together(integrated)["fruit"]
-    after = together([clean(partition, rules=rules) for partition in integrated])["fruit"]
-    true = truth.loc[before.index, "fruit"]
-    test = is_test(before.index.to_numpy())
-    assert (before[test] == after[test]).all()
-    wrong, changed = (before != true)[~test], (before != after)[~test]
-    precision, recall = (
-        (wrong & changed).sum() / changed.sum(),
-        (wrong & changed).sum() / wrong.sum(),
-    )
-    print(f"labels: precision {precision:.3f}, recall {recall:.3f} of {wrong.sum()} wrong labels")
-    assert wrong.sum() > 20
-    assert precision > 0.95
-    assert recall > 0.75  # a label stays doubtful where size or weight is missing or ordinary
-
-
-def test_nothing_is_missing_afterwards_and_counts_say_what_was_done(
-    integrated: list[Partition], rules: CleaningRules
-) -> None:
-    for partition in integrated:
-        cleaned = clean(partition, rules=rules)
-        assert cleaned.frame[list(FILLED)].notna().all(axis=None)
-        pd.testing.assert_series_equal(cleaned.frame["fruit_id"], partition.frame["fruit_id"])
-        for column in FILLED:
-            gaps = int(partition.frame[column].isna().sum())
-            outliers = cleaned.counts[f"outliers: {column}"]
-            assert cleaned.counts[f"filled: {column}"] == gaps + outliers
-        assert partition.frame["weight_g"].isna().any(), "the input is not changed"
-
-
-def test_known_classes_fill_with_their_median_and_unknown_ones_with_that_of_all() -> None:
-    rules = CleaningRules(
-        fences={"weight_g": {"orange": (100.0, 300.0), "watermelon": (2000.0, 9000.0)}},
-        medians={column: {ALL: 1.0, "orange": 2.0, "watermelon": 3.0} for column in FILLED},
-    )
-    frame = pd.DataFrame({column: [150.0, np.nan, 2500.0, 2500.0, 500.0] for column in FILLED})
-    label = np.array([0, 1, 0, -1, -1])
-    repaired = repair(frame, label, rules)
-    assert repaired["weight_g"].tolist() == [150.0, 3.0, 2.0, 2500.0, 1.0]
-    assert repaired["red"].tolist() == [150.0, 3.0, 2500.0, 2500.0, 500.0]
-
-
-def test_rules_survive_the_manifest(rules: CleaningRules) -> None:
-    import json
-
-    again = CleaningRules.from_dict(json.loads(json.dumps(rules.to_dict())))
-    assert again.to_dict() == rules.to_dict()
-
-
-def test_a_column_without_any_value_is_refused() -> None:
-    nothing = dict.fromkeys(QUARTILES, float("nan"))
-    quartiles = {(column, name): nothing for column in FILLED for name in (ALL, *FRUITS)}
-    with pytest.raises(SourceError, match="column diameter_cm has no value in any training row"):
-        fit(quartiles)
-
-
-def test_a_class_that_never_occurs_has_no_fences_and_borrows_the_median_of_all() -> None:
-    ones = {0.25: 1.0, 0.5: 2.0, 0.75: 3.0}
-    nothing = dict.fromkeys(QUARTILES, float("nan"))
-    quartiles = {
-        (column, name): nothing if name == "watermelon" else ones
-        for column in FILLED
-        for name in (ALL, *FRUITS)
-    }
-    rules = fit(quartiles)
-    assert list(rules.fences["weight_g"]) == ["orange"]
-    assert rules.medians["weight_g"]["watermelon"] == 2.0
+        frame["weight"] = [10.0, 8.0, np.nan]
+        _, found = rules.repair(frame)
+        assert (found["size"][1], found["weight"][1]) == kinds
+        assert found["weight"].tolist()[::2] == [KEPT, KEPT]
