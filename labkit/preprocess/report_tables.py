@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_ROWS, MAX_ITEMS = 100, 24
+BY_COLUMN = ", by column"
 STATISTICS = ("count", "missing", "min", "q25", "median", "q75", "max", "mean", "std")
 
 # What the steps call their figures, in the words of a caption.
@@ -149,9 +150,9 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def _of_mapping(name: str, value: Mapping[str, Any]) -> list[Table]:
+def _of_mapping(name: str, value: Mapping[str, Any], caption: str = "") -> list[Table]:
     """A table; one for each group where there is a mapping of mappings of mappings."""
-    caption = CAPTIONS.get(name, in_words(name).capitalize())
+    caption = caption or CAPTIONS.get(name, in_words(name).capitalize())
     inner = [each for each in value.values() if isinstance(each, Mapping)]
     if not any(_counts_something(each) for each in value.values()):
         return []
@@ -163,7 +164,7 @@ def _of_mapping(name: str, value: Mapping[str, Any]) -> list[Table]:
         return [
             table
             for group, each in value.items()
-            for table in _of_mapping(f"{in_words(name)}: {group}", each)
+            for table in _of_mapping(name, each, f"{caption.removesuffix(BY_COLUMN)}: {group}")
         ]
     if len(inner) == len(value):
         headings = list(dict.fromkeys(key for each in inner for key in each))
