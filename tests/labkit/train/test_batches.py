@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from labkit.errors import WorkloadError
+from labkit.preprocess.shards import (
+    SHARD_FOLDER,
+    ShardReader,
+    make_manifest,
+    write_manifest,
+    write_shard,
+)
 from labkit.train import batches as batches_module
 from labkit.train.batches import Batches
 from labkit.train.loss import IGNORED
@@ -182,3 +191,37 @@ def test_the_number_of_steps_follows_from_the_manifest_however_unequal_the_shard
     rows = [entry["rows"] for entry in replicas[0].reader.manifest["shards"]]
     assert len(set(rows[:2])) == 2, "the shards are unequal"
     assert len({each.steps_per_epoch for each in replicas}) == 1
+
+
+@pytest.fixture
+def by_features(dataset_folders: dict[str, str], tmp_path: Path) -> str:
+    """The fruit samples, laid out by features and cut into other shards."""
+    reader = ShardReader(dataset_folders["fruit"], "train")
+    inputs, targets = reader.read([(0, reader.num_samples)])
+    (tmp_path / SHARD_FOLDER).mkdir()
+    shards = [
+        write_shard(tmp_path, "train", n, inputs[a:b], targets[a:b], layout="features")
+        for n, (a, b) in enumerate([(0, 500), (500, 501), (501, 700)])
+    ]
+    manifest = make_manifest(
+        name="fruit", shards=shards, num_columns=4, class_names=["a", "b"], columns=[], fitted={},
+        source=None, layout="features",
+    )  # fmt: skip
+    write_manifest(tmp_path, manifest)
+    return str(tmp_path)
+
+
+def test_by_features_a_rank_reads_its_columns_from_their_files_alone(
+    dataset_folders: dict[str, str], by_features: str, in_blocks: str
+) -> None:
+    for path in Path(by_features).rglob("train-*-inputs-*.npy"):
+        if path.stem[-1] not in "12":
+            path.unlink()
+    whole = Batches(dataset_folders["fruit"], FRUIT, replica=0, num_replicas=1)
+    part = Batches(by_features, FRUIT, replica=0, num_replicas=1)
+    part.columns = slice(1, 3)
+    device = torch.device("cpu")
+    for step in range(20):
+        mine, expected = part.take(step, device), whole.take(step, device)
+        torch.testing.assert_close(mine.inputs, expected.inputs[:, 1:3], rtol=0, atol=0)
+        assert torch.equal(mine.targets, expected.targets)
