@@ -20,7 +20,7 @@ class Distinct(NamedTuple):
 
     hashes: NDArray[np.uint64]
     counts: NDArray[np.int64]  # rows that hold each of those values
-    whole: bool = True  # every value is a whole number
+    whole: NDArray[np.bool_]  # whether each of those values is a whole number
 
     @property
     def number(self) -> float:
@@ -35,31 +35,44 @@ class Distinct(NamedTuple):
         return len(self.hashes) < SKETCH_SIZE
 
     @property
-    def once(self) -> float:
-        """Share of the distinct values that only one row holds; the sketch is a fair sample."""
-        return float((self.counts == 1).mean()) if len(self.counts) else 0.0
+    def numbered(self) -> float:
+        """Share of the distinct values that are whole and that only one row holds.
+
+        The sketch is a fair sample of the distinct values.
+        """
+        return float(((self.counts == 1) & self.whole).mean()) if len(self.counts) else 0.0
 
 
-def distinct_of(hashes: NDArray[np.uint64], *, whole: bool) -> Distinct:
-    """One part's sketch from the (rows,) hashes of its values."""
+def distinct_of(values: NDArray[np.float64], hashes: NDArray[np.uint64]) -> Distinct:
+    """One part's sketch from (rows,) values and their hashes."""
     # Where most values differ, the smallest hashes are found without sorting all of them.
     likely = 4 * SKETCH_SIZE / max(len(hashes), 1)
     if likely < 1:
-        few = hashes[hashes < np.uint64(likely * 2.0**64)]
-        smallest, counts = np.unique(few, return_counts=True)
+        few = np.flatnonzero(hashes < np.uint64(likely * 2.0**64))
+        smallest, first, counts = np.unique(hashes[few], return_index=True, return_counts=True)
         if len(smallest) >= SKETCH_SIZE:
-            return Distinct(smallest[:SKETCH_SIZE], counts[:SKETCH_SIZE], whole)
+            return _sketch(smallest, counts, values[few[first]])
     codes, different = pd.factorize(hashes)
-    order = np.argsort(different)[:SKETCH_SIZE]
+    first = np.empty(len(different), dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
     counts = np.bincount(codes, minlength=len(different))
-    return Distinct(different[order], counts[order], whole)
+    order = np.argsort(different)
+    return _sketch(different[order], counts[order], values[first[order]])
+
+
+def _sketch(
+    hashes: NDArray[np.uint64], counts: NDArray[np.int64], values: NDArray[np.float64]
+) -> Distinct:
+    smallest = values[:SKETCH_SIZE]
+    return Distinct(hashes[:SKETCH_SIZE], counts[:SKETCH_SIZE], smallest == np.floor(smallest))
 
 
 def merge_distinct(parts: Sequence[Distinct]) -> Distinct:
     """The sketch of all parts together."""
     together = np.concatenate([part.hashes for part in parts])
-    hashes, place = np.unique(together, return_inverse=True)
+    hashes, first, place = np.unique(together, return_index=True, return_inverse=True)
     counts = np.zeros(len(hashes), dtype=np.int64)
     np.add.at(counts, place, np.concatenate([part.counts for part in parts]))
+    whole = np.concatenate([part.whole for part in parts])[first]
     # a value among the smallest of all is among the smallest of each part that holds it
-    return Distinct(hashes[:SKETCH_SIZE], counts[:SKETCH_SIZE], all(part.whole for part in parts))
+    return Distinct(hashes[:SKETCH_SIZE], counts[:SKETCH_SIZE], whole[:SKETCH_SIZE])

@@ -66,17 +66,16 @@ def _constant(facts: Facts, num_rows: int, settings: ReductionSettings) -> str:
 
 def _identifier(facts: Facts, num_rows: int, settings: ReductionSettings) -> str:
     distinct = facts.distinct
-    # Most rows and not nearly all: cleaning may have filled many gaps with one value.
-    if not distinct.whole or distinct.number < facts.num_values / 2:
-        return ""
-    if distinct.once < settings.identifier_share:
+    # Most rows and not nearly all, as cleaning may have filled many gaps with a few values.
+    if distinct.number < facts.num_values / 2 or distinct.numbered < settings.identifier_share:
         return ""
     about = "" if distinct.exact else "about "
     # an estimate may be a few percent too high
     number = min(distinct.number, float(facts.num_values))
     return (
-        f"an identifier: {about}{number:.0f} different whole numbers in {facts.num_values} "
-        f"training values, {distinct.once:.0%} of them once (limit {settings.identifier_share:.0%})"
+        f"an identifier: {about}{number:.0f} different values in {facts.num_values} training "
+        f"values, {distinct.numbered:.0%} of them whole numbers that occur once (limit "
+        f"{settings.identifier_share:.0%})"
     )
 
 

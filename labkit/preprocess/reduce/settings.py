@@ -53,8 +53,8 @@ class ReductionSettings:
             ``identifier``: whole numbers, nearly every row another; ``duplicate``: equal to a
             column before it in every row; ``unimportant``: see ``importance``; ``correlated``: see
             ``correlation``.
-        identifier_share: share of the different values that occur only once, from which whole
-            numbers are an identifier; most rows must hold different ones, too.
+        identifier_share: share of a column's different values that are whole and occur only once,
+            from which it is an identifier; at least half of the rows must hold different ones, too.
         correlation: size of Pearson's r to a column before it, from which a column says nothing
             new.
         importance: bits that a column must tell about the label (mutual information); 0 drops none.

@@ -95,7 +95,7 @@ def _facts(values: NDArray[np.float64], weights: NDArray[np.uint64]) -> Facts:
         num_values=len(values),
         least=float(values.min()) if len(values) else math.inf,
         greatest=float(values.max()) if len(values) else -math.inf,
-        distinct=distinct_of(hashes, whole=bool((values == np.floor(values)).all())),
+        distinct=distinct_of(values, hashes),
         checksum=checksum,
     )
 

@@ -15,8 +15,8 @@ from labkit.preprocess.reduce.distinct import (
 from labkit.preprocess.split import hash_ids
 
 
-def sketch(values: NDArray[np.int64], *, whole: bool = True) -> Distinct:
-    return distinct_of(hash_ids(values), whole=whole)
+def sketch(values: NDArray[np.int64]) -> Distinct:
+    return distinct_of(values / 2, hash_ids(values))
 
 
 def test_few_distinct_values_are_counted_exactly_across_parts() -> None:
@@ -49,14 +49,11 @@ def test_parts_agree_with_the_whole() -> None:
     np.testing.assert_array_equal(merged.counts, sketch(values).counts)
 
 
-def test_the_share_of_values_that_occur_once_is_found() -> None:
-    values = np.concatenate([np.arange(6000), np.arange(4000), np.full(5000, 7)])
-    assert sketch(values).once == pytest.approx(1 / 3, abs=0.05)
-    assert sketch(np.array([1, 2, 2, 3])).once == pytest.approx(2 / 3)
-    assert sketch(np.arange(0)).once == 0
-
-
-def test_whole_numbers_are_told_from_measurements() -> None:
-    whole, measured = sketch(np.arange(2)), sketch(np.arange(2), whole=False)
-    assert merge_distinct([whole, whole]).whole
-    assert not merge_distinct([whole, measured]).whole
+def test_the_share_of_whole_values_that_occur_once_is_found() -> None:
+    once, twice = np.arange(0, 12_000, 2), np.arange(0, 8000, 2)  # halves of these are whole
+    values = np.concatenate([once, twice, np.full(5000, 14), np.arange(1, 3001, 2)])
+    assert sketch(values).numbered == pytest.approx(2000 / 7500, abs=0.05)
+    parts = [sketch(part) for part in np.array_split(values, 5)]
+    assert merge_distinct(parts).numbered == sketch(values).numbered
+    assert sketch(np.array([2, 4, 4, 6, 7])).numbered == pytest.approx(2 / 4)
+    assert sketch(np.arange(0)).numbered == 0
