@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 MIN_WORKER_LIMIT_BYTES = 2**30
+LEAST_LIMIT_BYTES = 400_000_000
 
 MAIN_GUARD = (
     "a script that launches a cluster is imported again by its workers; put what it does below "
@@ -39,6 +40,7 @@ def launch(
     *,
     address: str | None = None,
     device: Literal["auto", "cpu", "gpu"] = "auto",
+    memory_limit_bytes: int | None = None,
     timeout_s: float = 60.0,
 ) -> Cluster:
     """Start workers, one device each, or connect to a running Dask scheduler.
@@ -54,6 +56,8 @@ def launch(
         address: of a running scheduler, such as ``tcp://10.0.0.1:8786``.
         device: ``auto`` takes GPUs where every worker gets one of its own and dask-cuda is
             installed, else CPU workers; or insist on ``cpu`` or ``gpu``.
+        memory_limit_bytes: of each worker process that is started, beyond which Dask restarts it;
+            ``None`` shares out most of the host's memory. Ranks are not counted.
         timeout_s: seconds within which all workers must be there.
     Returns:
         The cluster; close it, or use it as a context manager.
@@ -72,7 +76,12 @@ def launch(
     if num_workers is None:
         num_workers = devices.count if kind == "gpu" else max(2, devices.num_cores)
     check_memory(num_workers)
-    return _start(kind, why, devices, num_workers, timeout_s)
+    if memory_limit_bytes is not None and memory_limit_bytes < LEAST_LIMIT_BYTES:
+        raise SettingError(
+            f"memory_limit_bytes={memory_limit_bytes} is less than an idle worker needs; give at "
+            f"least {LEAST_LIMIT_BYTES}, or leave it out"
+        )
+    return _start(kind, why, devices, num_workers, memory_limit_bytes, timeout_s)
 
 
 def _check_not_importing_main() -> None:
@@ -86,7 +95,12 @@ def _check_not_importing_main() -> None:
 
 
 def _start(
-    kind: DeviceKind, why: str, devices: Devices, num_workers: int, timeout_s: float
+    kind: DeviceKind,
+    why: str,
+    devices: Devices,
+    num_workers: int,
+    memory_limit_bytes: int | None,
+    timeout_s: float,
 ) -> Cluster:
     """A cluster on this host. Everything is closed again when a part of it fails."""
     import dask
@@ -99,7 +113,9 @@ def _start(
     deadline = time.monotonic() + timeout_s
     try:
         with dask.config.set(DASK_SETTINGS):
-            owned = _local_cluster(kind, devices, num_workers, folder, timeout_s)
+            owned = _local_cluster(
+                kind, devices, num_workers, folder, memory_limit_bytes, timeout_s
+            )
         client = Client(owned, timeout=timeout_s, set_as_default=False)
         client.wait_for_workers(num_workers, timeout=max(0.1, deadline - time.monotonic()))
         _check_workers(client, num_workers)
@@ -136,10 +152,17 @@ DASK_SETTINGS = {
 
 
 def _local_cluster(
-    kind: str, devices: Devices, num_workers: int, folder: Path, timeout_s: float
+    kind: str,
+    devices: Devices,
+    num_workers: int,
+    folder: Path,
+    memory_limit_bytes: int | None,
+    timeout_s: float,
 ) -> SpecCluster:
     """Dask's own cluster for this host; every socket is bound to loopback."""
     from distributed.system import MEMORY_LIMIT
+
+    share_bytes = max(MIN_WORKER_LIMIT_BYTES, int(0.8 * MEMORY_LIMIT / num_workers))
 
     settings: dict[str, Any] = {
         "n_workers": num_workers,
@@ -147,7 +170,7 @@ def _local_cluster(
         "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",
         "local_directory": str(folder / "dask"),
-        "memory_limit": max(MIN_WORKER_LIMIT_BYTES, int(0.8 * MEMORY_LIMIT / num_workers)),
+        "memory_limit": memory_limit_bytes or share_bytes,
         "death_timeout": timeout_s,
         # A rank that dies hard must not be run again on another worker.
         "scheduler_kwargs": {"allowed_failures": 0, "local_directory": str(folder / "dask")},

@@ -22,6 +22,7 @@ from labkit.preprocess.integrate.step import integrate, read_sources
 from labkit.preprocess.parts import Part, map_parts
 from labkit.preprocess.reduce.step import reduce
 from labkit.preprocess.report import STEPS, Report, write_report
+from labkit.preprocess.report_html import write_report_html
 from labkit.preprocess.schema import Schema
 from labkit.preprocess.shards import Layout, make_manifest, write_manifest, write_part
 from labkit.preprocess.sources.find import SourcePart
@@ -93,6 +94,7 @@ def run_pipeline(
                 result = _fit(executor, function, name, before, spec, report)
                 fitted[name] = _plain(result)
                 if name == "cleaning":
+                    executor.expect(len(before.parts))
                     map_parts(
                         executor,
                         save_repairs,
@@ -119,7 +121,9 @@ def run_pipeline(
         source=origin,
         layout=layout,
     )
-    executor.call(write_report, folder, report.finish(rows_out=rows, shards=len(shards)))
+    values = report.finish(rows_out=rows, shards=len(shards))
+    executor.call(write_report, folder, values)
+    executor.call(write_report_html, folder, values, manifest)
     executor.call(write_manifest, folder, manifest)
     return manifest
 
@@ -172,6 +176,7 @@ def _write(
     folder: str,
     layout: Layout,
 ) -> list[dict[str, Any]]:
+    executor.expect(len(parts))
     written = map_parts(
         executor,
         write_part,

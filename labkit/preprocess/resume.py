@@ -38,6 +38,10 @@ class Resumable:
         """As of the inner executor."""
         self._inner.begin(step, total)
 
+    def expect(self, more: int) -> None:
+        """As of the inner executor."""
+        self._inner.expect(more)
+
     def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """As of the inner executor: short tasks are done again."""
         return self._inner.call(function, *values, **settings)

@@ -34,6 +34,9 @@ class Executor(Protocol):
     def begin(self, step: str, total: int) -> None:
         """Name the step that the next mapped tasks belong to, and how many it has."""
 
+    def expect(self, more: int) -> None:
+        """The step has so many more tasks."""
+
     def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """Call the function once and return its result: a short task, not counted, not stopped."""
 
@@ -56,6 +59,9 @@ class InThisProcess:
     """One machine, one process."""
 
     def begin(self, step: str, total: int) -> None:
+        """Nothing to prepare."""
+
+    def expect(self, more: int) -> None:
         """Nothing to prepare."""
 
     def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
@@ -101,6 +107,10 @@ class OnCluster:
         """Start counting a new step's tasks."""
         self._step, self._done, self._total = step, 0, total
         self._tell(0)
+
+    def expect(self, more: int) -> None:
+        """Count so many more tasks to the step."""
+        self._total += more
 
     def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
         """Submit one task and wait for its result; ``should_stop`` is not asked.
