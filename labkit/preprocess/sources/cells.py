@@ -88,7 +88,8 @@ def to_text(array: pa.Array) -> pa.Array:
     if pa.types.is_decimal(array.type):
         array = array.cast(pa.float64())
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        return pa.array([None if v is None else v.hex() for v in array.to_pylist()], pa.string())
+        digits = [None if v is None else f"0x{v.hex()}" for v in array.to_pylist()]
+        return pa.array(digits, pa.string())
     return array.cast(pa.string())
 
 

@@ -39,6 +39,9 @@ def csv_spans(source: str, habits: SourceMap) -> list[Span]:
 def read_csv(source: str, columns: Sequence[str], habits: SourceMap, span: Span) -> Iterator[Batch]:
     """The rows of a part; ``rows`` counts records that are not blank, from 0."""
     header, _ = _header(source, habits)
+    lacking = [name for name in columns if header.count(name) != 1]
+    if lacking:
+        raise ValueError(f"{', '.join(map(repr, lacking))} must stand in its header once")
     content = read_bytes(source, span, habits.encoding)
     if content.count(QUOTE) % 2:
         yield _read_slowly(content.decode(), header, columns, habits, span.first_row)

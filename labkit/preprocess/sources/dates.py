@@ -36,7 +36,7 @@ def read_dates(array: pa.Array, field: Field) -> NDArray[np.float64]:
 
 def _wanted(stamps: pd.Series[pd.Timestamp], part: str) -> NDArray[np.float64]:
     if part:
-        name = {"day_of_year": "dayofyear"}.get(part, part)
+        name = {"weekday": "day_of_week"}.get(part, part)
         read: NDArray[np.float64] = getattr(stamps.dt, name).to_numpy(np.float64, na_value=np.nan)
         return read
     whole = stamps.astype("datetime64[ns, UTC]").astype("int64").to_numpy()

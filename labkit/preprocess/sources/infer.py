@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -62,12 +63,14 @@ def infer_spec_values(
     """
     groups = _groups(sources)
     evidence: dict[str, Evidence] = {}
+    counted = Counter(column for group in groups for column in group.map.columns)
+    looked_at = {label or "", *(column for column, number in counted.items() if number > 1)}
     for group in groups:
         for column in group.map.columns:
             evidence.setdefault(column, Evidence())
         for source in group.sources:
             with reading(source, group.map.kind):
-                for name, array in _cells(source, group.map, label or ""):
+                for name, array in _cells(source, group.map, looked_at):
                     evidence[name].add(array)
     names = _common_names(evidence)
     keys = (key,) if isinstance(key, str) else tuple(key)
@@ -94,11 +97,23 @@ def _groups(sources: Sequence[str]) -> list[Group]:
             for each in maps:
                 same = (each.kind, each.table, each.separator, each.encoding, *each.columns)
                 if same not in groups:
-                    name = _unused(each.name, [group.name for group in groups.values()])
-                    made = replace(each, name=name, priority=len(groups))
-                    groups[same] = Group(name=name, map=made)
+                    made = replace(each, priority=len(groups))
+                    groups[same] = Group(name=each.name, map=made)
                 groups[same].sources.append(file)
-    return list(groups.values())
+    return _named(list(groups.values()))
+
+
+def _named(groups: list[Group]) -> list[Group]:
+    """The groups with names of their own: their only file's or their folder's, or their table's."""
+    named: list[Group] = []
+    for group in groups:
+        name = group.map.name
+        folder = name_of(group.sources[0].rpartition("/")[0])
+        if len(group.sources) > 1 and group.map.kind != "sql" and folder:
+            name = folder
+        name = _unused(name, [each.name for each in named])
+        named.append(replace(group, name=name, map=replace(group.map, name=name)))
+    return named
 
 
 def _file_map(file: str, kind: str) -> SourceMap:
@@ -133,13 +148,18 @@ def _reading(bare: SourceMap, source: str, columns: Sequence[str]) -> SourceMap:
     return replace(bare, fields={column: Field(column=column) for column in columns if column})
 
 
-def _cells(source: str, source_map: SourceMap, label: str) -> Iterator[tuple[str, pa.Array]]:
-    """All cells of a source, column by column; of numbers in Parquet files their type is enough."""
+def _cells(
+    source: str, source_map: SourceMap, looked_at: Container[str]
+) -> Iterator[tuple[str, pa.Array]]:
+    """All cells of a source, column by column.
+
+    Of numbers in Parquet files their type is enough, except for columns to be ``looked_at``.
+    """
     if source_map.kind == "parquet":
         wanted = {}
         for name, kind in parquet_types(source).items():
             simple = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            if name in source_map.fields and (not simple or name == label):
+            if name in source_map.fields and (not simple or name in looked_at):
                 wanted[name] = source_map.fields[name]
         if not wanted:
             return

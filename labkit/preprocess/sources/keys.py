@@ -15,7 +15,7 @@ from labkit.preprocess.schema import Schema
 from labkit.preprocess.sources.maps import SourceMap
 
 NO_KEY = "no readable identifier"
-WHOLE = r"^[+-]?\d{1,18}$"
+WHOLE = r"^[+-]?(?:\d{1,18}|[1-8]\d{18})$"  # of an int64
 
 
 def has_key(source_map: SourceMap, schema: Schema) -> bool:

@@ -56,8 +56,8 @@ def read_parquet(source: str, columns: Sequence[str], span: Span) -> Iterator[Ba
         sizes = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
         ends = np.cumsum([0, *sizes])
         groups = np.flatnonzero((ends[1:] > span.start) & (ends[:-1] < span.stop))
-        if not len(groups):
-            return
+        if ends[-1] < span.stop:
+            raise OSError(f"it lost {span.stop - ends[-1]} rows while it was being read")
         at = int(ends[groups[0]])
         for batch in parquet.iter_batches(
             BATCH_ROWS, groups.tolist(), columns=list(columns), use_threads=False

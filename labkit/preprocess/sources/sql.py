@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
 
 from labkit.errors import SettingError, SourceError
 from labkit.preprocess.schema import MAX_PART_ROWS, rows_per_part
@@ -79,9 +80,9 @@ def sql_spans(
     Raises:
         SettingError: no such column, and too many rows for one part.
     """
-    rows = _rows_of(source_map, table)
-    total = connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
     by = source_map.by or _whole_key(connection, table)
+    rows = _rows_of(source_map, table, [by] if by else [])
+    total = connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
     if not total:
         return by, []
     if not by:
@@ -91,7 +92,7 @@ def sql_spans(
                 'them in parts by; name a column of whole numbers with by = "..."'
             )
         return "", [Span(0, total)]
-    column: sa.ColumnClause[int] = sa.column(by, sa.BigInteger)
+    column: Any = sa.type_coerce(rows.c[by], sa.BigInteger)
     low, high = connection.execute(
         sa.select(sa.func.min(column), sa.func.max(column)).select_from(rows)
     ).one()
@@ -112,7 +113,7 @@ def sql_spans(
 def _ranges(
     connection: sa.Connection,
     rows: Any,
-    column: sa.ColumnClause[int],
+    column: Any,
     within: tuple[int, int],
     limit: int,
 ) -> list[Span]:
@@ -143,9 +144,12 @@ def read_sql(
     source: str, columns: Sequence[str], source_map: SourceMap, table: str, by: str, span: Span
 ) -> Iterator[Batch]:
     """The rows of a part, streamed; ``rows`` are the values of ``by`` where there is one."""
-    column: sa.ColumnClause[int] = sa.column(by, sa.BigInteger) if by else sa.column("")
-    chosen: Any = sa.select(*map(sa.column, columns), *([column.label("_row")] if by else []))
-    chosen = chosen.select_from(_rows_of(source_map, table))
+    asked = dict.fromkeys([*columns, by] if by else columns)
+    rows_of = _rows_of(source_map, table, list(asked))
+    column: Any = rows_of.c[by] if by else None
+    chosen: Any = sa.select(*(rows_of.c[name] for name in columns))
+    if by:
+        chosen = chosen.add_columns(column.label("_row"))
     if by and span.start == NOWHERE:
         chosen = chosen.where(column.is_(None))
     elif by:
@@ -163,11 +167,18 @@ def read_sql(
             yield Batch(pa.Table.from_arrays(arrays, names=list(columns)), rows)
 
 
-def _rows_of(source_map: SourceMap, table: str) -> Any:
+def _rows_of(source_map: SourceMap, table: str, columns: Sequence[str] = ()) -> Any:
+    """The table, or the query as one, with these columns in its ``c``.
+
+    Names are quoted, and columns told with their table: SQLite takes an unknown quoted name that
+    stands alone for a text.
+    """
+    known: list[Any] = [sa.column(quoted_name(name, quote=True)) for name in columns]
     if source_map.query:
-        return sa.text(f"({source_map.query.strip().rstrip(';')}) AS part")
+        query = sa.text(source_map.query.strip().rstrip(";"))
+        return query.columns(*known).subquery("part")
     schema, _, name = table.rpartition(".")
-    return sa.table(name, schema=schema or None)
+    return sa.table(quoted_name(name, quote=True), *known, schema=schema or None)
 
 
 def _whole_key(connection: sa.Connection, table: str) -> str:

@@ -88,6 +88,8 @@ def read_bytes(source: str, span: Span, encoding: str) -> bytes:
         left -= len(held[-1])
         if not left:
             break
+    if left:
+        raise OSError(f"it became {left} bytes shorter while it was being read")
     content = b"".join(held)
     text = _decoded(content, source, encoding, span.start)
     utf8 = content if _plain_encoding(encoding) == "utf-8" else text.encode()

@@ -6,6 +6,7 @@ import base64
 import io
 import shutil
 import tempfile
+import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -74,7 +75,12 @@ class WebFile(io.RawIOBase):
 
 
 def _ask(url: str, headers: dict[str, str]) -> Any:
-    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
+    question = urllib.request.Request(url, headers=headers)
+    try:
+        return urllib.request.urlopen(question, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise OSError(f"the server says {error.code} {error.reason}") from None
 
 
 def _without_user(address: str) -> tuple[str, dict[str, str]]:

@@ -13,6 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -127,3 +128,117 @@ def serve(handler: Any) -> Iterator[str]:
         server.shutdown()
         thread.join(timeout=30)
         assert not thread.is_alive()
+
+
+class FolderWithRanges(FolderOfFiles):
+    """Serves a folder, and parts of its files."""
+
+    def do_GET(self) -> None:
+        """Answer with the whole file, or with the range that is asked for."""
+        path = Path(self.translate_path(self.path))
+        wanted = self.headers.get("Range")
+        if wanted is None or not path.is_file():
+            super().do_GET()
+            return
+        content = path.read_bytes()
+        first, last = (int(end) for end in wanted.removeprefix("bytes=").split("-"))
+        piece = content[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(piece) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(piece)))
+        self.end_headers()
+        self.wfile.write(piece)
+
+
+@pytest.fixture
+def web_with_ranges(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the files under ``tmp_path``, with ranges."""
+    yield from serve(partial(FolderWithRanges, directory=str(tmp_path)))
+
+
+class Bucket(FolderWithRanges):
+    """The part of S3's protocol that reading needs: list, head and get, ranges; keys are checked.
+
+    Source: Amazon Simple Storage Service API Reference, 2006-03-01.
+    """
+
+    protocol_version = "HTTP/1.1"
+    access_key = "labkey"
+
+    def do_HEAD(self) -> None:
+        """What is known of an object, or of the bucket."""
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        """An object, a range of one, or a list of objects."""
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        url = urlsplit(self.path)
+        root = Path(self.directory)
+        path = root / unquote(url.path).lstrip("/")
+        if f"Credential={self.access_key}/" not in self.headers.get("Authorization", ""):
+            self._send(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>", body)
+        elif "list-type" in url.query:
+            self._send(200, self._listed(path, parse_qs(url.query)), body)
+        elif path.is_file():
+            self._send_file(path, body)
+        elif path.is_dir() and path.parent == root:
+            self._send(200, b"", body)
+        else:
+            self._send(404, b"<Error><Code>NoSuchKey</Code><Message>no</Message></Error>", body)
+
+    def _send_file(self, path: Path, body: bool) -> None:
+        content, code, headers = path.read_bytes(), 200, {}
+        if "Range" in self.headers:
+            first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+            end = min(int(last or len(content)) + 1, len(content))
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
+            content, code = content[int(first) : end], 206
+        self._send(code, content, body, headers)
+
+    def _listed(self, bucket: Path, query: dict[str, list[str]]) -> bytes:
+        prefix, deep = query.get("prefix", [""])[0], "delimiter" not in query
+        files = sorted(str(f.relative_to(bucket)) for f in bucket.rglob("*") if f.is_file())
+        keys = [key for key in files if key.startswith(prefix)]
+        below = {key: key[len(prefix) :] for key in keys}
+        direct = [key for key in keys if deep or "/" not in below[key]]
+        folders = sorted({prefix + below[key].split("/")[0] for key in keys if key not in direct})
+        contents = "".join(
+            f"<Contents><Key>{key}</Key><Size>{(bucket / key).stat().st_size}</Size>"
+            "<LastModified>2024-01-01T00:00:00.000Z</LastModified></Contents>"
+            for key in direct
+        )
+        prefixes = "".join(
+            f"<CommonPrefixes><Prefix>{each}/</Prefix></CommonPrefixes>" for each in folders
+        )
+        return (
+            '<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>'
+            f"<KeyCount>{len(direct)}</KeyCount>{contents}{prefixes}</ListBucketResult>"
+        ).encode()
+
+    def _send(
+        self, code: int, content: bytes, body: bool, headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(code)
+        more = {"Content-Length": str(len(content)), "ETag": '"1"', **(headers or {})}
+        more["Last-Modified"] = "Mon, 01 Jan 2024 00:00:00 GMT"
+        for name, value in more.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose files are the objects of ``s3://bucket``, served on this machine."""
+    folder = tmp_path / "s3" / "bucket"
+    folder.mkdir(parents=True)
+    serving = serve(partial(Bucket, directory=str(folder.parent)))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", next(serving))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", Bucket.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    yield folder
+    next(serving, None)

@@ -114,7 +114,7 @@ def test_a_large_table_without_a_key_wants_a_column_to_be_cut_by(
     (part,) = find_parts([postgres_things], maps, schema)
     assert len(read_part(part).frame) == 300
     monkeypatch.setattr(sql, "MAX_PART_ROWS", 100)
-    with pytest.raises(SettingError, match='301 rows and no whole-numbered key .* by = "..."'):
+    with pytest.raises(SettingError, match=r'301 rows and no whole-numbered key .* by = "..."'):
         find_parts([postgres_things], maps, schema)
 
 
@@ -122,7 +122,7 @@ def test_a_column_to_be_cut_by_must_hold_whole_numbers(
     postgres_things: str, things: Maps, schema: Schema
 ) -> None:
     maps = things(kind="sql", table="things", by="what")
-    with pytest.raises((SettingError, SourceError), match="by = 'what'|cannot be read as sql"):
+    with pytest.raises((SettingError, SourceError), match=r"by = 'what'|cannot be read as sql"):
         find_parts([postgres_things], maps, schema)
 
 
@@ -167,7 +167,7 @@ def test_a_table_that_vanishes_midway_is_named(
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE leaving"))
     engine.dispose()
-    with pytest.raises(SourceError, match="leaving") as caught:
+    with pytest.raises(SourceError, match=r"leaving") as caught:
         read_part(parts[0])
     assert "cannot be read as sql" in str(caught.value)
     assert "sesame" not in str(caught.value)
@@ -179,11 +179,11 @@ def test_passwords_are_shown_nowhere(postgres_things: str, things: Maps, schema:
     assert "sesame" not in repr(part)
     assert "sesame" not in read_part(part).set_aside.to_string()
     wrong = postgres_things.replace("open%20sesame", "shut%20sesame")
-    with pytest.raises(SourceError, match="password authentication failed") as caught:
+    with pytest.raises(SourceError, match=r"password authentication failed") as caught:
         find_parts([wrong], maps, schema)
     assert "lab:***@127.0.0.1" in str(caught.value)
     assert "sesame" not in str(caught.value)
-    with pytest.raises(SourceError, match="matches no map") as caught:
+    with pytest.raises(SourceError, match=r"matches no map") as caught:
         find_parts([postgres_things], things(kind="sql", table="nowhere"), schema)
     assert "it has no table 'nowhere', only" in str(caught.value)
     assert "sesame" not in str(caught.value)
@@ -191,13 +191,11 @@ def test_passwords_are_shown_nowhere(postgres_things: str, things: Maps, schema:
 
 def test_a_server_that_is_not_there(things: Maps, schema: Schema) -> None:
     with pytest.raises(SourceError, match=r"postgresql\+psycopg://lab:\*\*\*@127.0.0.1:9/x cannot"):
-        find_parts(
-            ["postgresql+psycopg://lab:secret@127.0.0.1:9/x"], things(kind="sql"), schema
-        )
+        find_parts(["postgresql+psycopg://lab:secret@127.0.0.1:9/x"], things(kind="sql"), schema)
 
 
 def test_a_database_whose_driver_is_missing(things: Maps, schema: Schema) -> None:
-    with pytest.raises(SourceError, match="needs a driver that is not installed"):
+    with pytest.raises(SourceError, match=r"needs a driver that is not installed"):
         find_parts(["mysql+pymysql://host/x"], things(kind="sql"), schema)
 
 
@@ -206,9 +204,9 @@ def test_a_table_without_the_columns_is_named(
 ) -> None:
     with closing(sqlite3.connect(sqlite_file)) as database, database:
         database.execute("ALTER TABLE things DROP COLUMN w")
-    with pytest.raises(SourceError, match="lacks in table 'things' the columns 'w'; it has 'id'"):
+    with pytest.raises(SourceError, match=r"lacks in table 'things' the columns 'w'; it has 'id'"):
         find_parts([sqlite_file], things(kind="sql", table="things"), schema)
-    with pytest.raises(SourceError, match="lacks in table 'things' the columns 'w'"):
+    with pytest.raises(SourceError, match=r"lacks in table 'things' the columns 'w'"):
         find_parts([sqlite_file], things(kind="sql"), schema)
 
 
@@ -223,15 +221,13 @@ def test_any_table_that_has_the_columns_is_read_where_none_is_named(
 def test_a_file_that_is_no_database(tmp_path: Path, things: Maps, schema: Schema) -> None:
     path = tmp_path / "fruit.sqlite"
     path.write_bytes(b"no such thing " * 100)
-    with pytest.raises(SourceError, match="fruit.sqlite cannot be read as sql"):
+    with pytest.raises(SourceError, match=r"fruit.sqlite cannot be read as sql"):
         find_parts([str(path)], things(kind="sql"), schema)
-    with pytest.raises(SourceError, match="gone.db does not exist"):
+    with pytest.raises(SourceError, match=r"gone.db does not exist"):
         find_parts([f"sqlite:///{tmp_path}/gone.db"], things(kind="sql"), schema)
 
 
-def test_cells_of_several_types_in_one_column(
-    tmp_path: Path, things: Maps, schema: Schema
-) -> None:
+def test_cells_of_several_types_in_one_column(tmp_path: Path, things: Maps, schema: Schema) -> None:
     path = tmp_path / "mixed.db"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE things (id, w, what, note)")
