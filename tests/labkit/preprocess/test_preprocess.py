@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from labkit.cluster.cluster import Cluster
@@ -32,6 +35,7 @@ def test_fruit_is_made_and_preprocessed_on_the_workers(cluster4: Cluster) -> Non
     assert dataset.num_samples + dataset.num_test_samples == dataset.report["rows_out"]
     assert Path(dataset.folder).is_relative_to(cluster4.folder)
     assert verify_shards(dataset.folder) > 0
+    assert "<svg" in (Path(dataset.folder) / "report.html").read_text()
     report = json.loads(json.dumps(dataset.to_json(), allow_nan=False))
     assert {"statistics", "steps", "rows_in", "rows_out", "set_aside", "shards", "seconds"} == set(
         report
@@ -77,6 +81,70 @@ def test_stop_ends_it_and_leaves_nothing(cluster4: Cluster, tmp_path: Path, step
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_interrupted_goes_on_where_it_was(cluster4: Cluster, tmp_path: Path) -> None:
+    settings = {"cluster": cluster4, "out": tmp_path / "data", "rows": ROWS, "resume": True}
+    reached: list[str] = []
+    with pytest.raises(RunStopped):
+        preprocess(
+            **settings,
+            on_progress=lambda name, *_: reached.append(name),
+            should_stop=lambda: "reduction" in reached,
+        )
+    (unfinished,) = tmp_path.iterdir()
+    kept = {path.name: path.stat().st_mtime_ns for path in (unfinished / "work").iterdir()}
+    assert kept
+    seen: dict[str, int] = {}
+
+    def compare(step: str, *_: object) -> None:
+        if step == "reduction" and not seen:
+            work = (unfinished / "work").iterdir()
+            seen.update({path.name: path.stat().st_mtime_ns for path in work})
+
+    again = preprocess(**settings, on_progress=compare)
+    assert seen == kept, "the files of the steps before were not written again"
+    assert again.manifest["shards"] == preprocess(cluster=cluster4, rows=ROWS).manifest["shards"]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def kill_one_worker(cluster: Cluster) -> None:
+    """End a worker's process as hard as can be."""
+    pids = cluster.client.run(os.getpid)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("step", ["sources", "integration", "transformation"])
+def test_a_worker_that_is_killed_changes_no_byte(own_cluster: Cluster, step: str) -> None:
+    killed: list[str] = []
+
+    def kill(name: str, done: int, *_: object) -> None:
+        if name == step and done > 0 and not killed:
+            killed.append(name)
+            kill_one_worker(own_cluster)
+
+    hurt = preprocess(cluster=own_cluster, rows=ROWS, on_progress=kill)
+    assert killed == [step]
+    unhurt = preprocess(cluster=own_cluster, rows=ROWS)
+    assert hurt.manifest == unhurt.manifest
+
+
+def test_any_table_is_taken_as_it_is(cluster4: Cluster, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "height": [1.5, np.nan, 1.7, 1.9, 1.6] * 20,
+            "colour": ["red", "blue", "red", "green", None] * 20,
+            "number": range(100),
+        }
+    )
+    frame.to_csv(tmp_path / "any.csv", index=False)
+    dataset = preprocess(tmp_path / "any.csv", cluster=cluster4, label="colour")
+    found = dataset.report["statistics"]
+    assert found["height"]["median"] == frame["height"].median()
+    assert found["height"]["std"] == pytest.approx(frame["height"].std(), rel=1e-15)
+    assert found["colour"]["counts"] == {"blue": 20, "green": 20, "red": 40}
+    assert dataset.manifest["class_names"] == ["blue", "green", "red"]
+    assert dataset.report["set_aside"] == 20, "rows without a class are kept aside"
+
+
 def test_an_interrupt_leaves_nothing(cluster4: Cluster, tmp_path: Path) -> None:
     def interrupt(step: str, *_: object) -> None:
         if step == "integration":
@@ -107,6 +175,14 @@ def test_settings_out_of_range_are_refused_before_anything_starts(cluster4: Clus
         preprocess(cluster=cluster4, seed=-1)
     with pytest.raises(SettingError, match="sources is empty"):
         preprocess([], cluster=cluster4)
+    with pytest.raises(SettingError, match="resume=True needs out"):
+        preprocess(cluster=cluster4, resume=True)
+    with pytest.raises(SettingError, match="step 'washing' has no settings"):
+        preprocess(cluster=cluster4, settings={"washing": {}})
+    with pytest.raises(SettingError, match="steps 'washing'; choose from"):
+        preprocess(cluster=cluster4, steps=["washing"])
+    with pytest.raises(SettingError, match="specification 'pears' is unknown"):
+        preprocess(cluster=cluster4, spec="pears")
 
 
 def test_too_few_fruit_are_refused(cluster4: Cluster) -> None:
