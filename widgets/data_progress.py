@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from labkit.preprocess.report import STEPS
+
+ORDER = ("sources", *STEPS)
 MAX_CELLS = 48  # more tasks than that share cells
 
 
@@ -22,7 +25,9 @@ class TaskProgress:
     def note(self, step: str, done: int, total: int) -> None:
         """Take what the engine said."""
         self.step = step
-        self._tasks = {**self._tasks, step: (done, max(total, 1))}
+        tasks = {**self._tasks, step: (done, max(total, 1))}
+        # One that was left out may be run all the same, without effect: it comes in its place.
+        self._tasks = dict(sorted(tasks.items(), key=lambda task: _place(task[0])))
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -55,6 +60,10 @@ class TaskProgress:
         return f'<div class="lab-strips" role="group" aria-label="Tasks by step">{rows}</div>'
 
 
+def _place(step: str) -> int:
+    return ORDER.index(step) if step in ORDER else len(ORDER)
+
+
 def _strip(step: str, done: int, total: int, *, complete: bool) -> str:
     """One step; its cells are drawn by the style sheet, from two numbers."""
     if complete:
@@ -62,11 +71,11 @@ def _strip(step: str, done: int, total: int, *, complete: bool) -> str:
     share = done / total if total else 0.0
     cells = min(max(total, 1), MAX_CELLS)
     count = f"{done:,} of {total:,}" if total > 1 or not complete else "done"
-    said = count if total else "waits"
+    said, spoken = (count, f"{count} tasks") if total else ("waits", "waits")
     state = "done" if share >= 1 else "now" if total else "later"
     return (
         f'<div class="lab-strip {state}"><span class="name">{escape(step)}</span>'
-        f'<span class="cells" role="img" aria-label="{escape(step)}: {said} tasks" '
+        f'<span class="cells" role="img" aria-label="{escape(step)}: {spoken}" '
         f'style="--share:{100 * share:.2f}%;--cells:{cells}"></span>'
         f'<span class="count">{said}</span></div>'
     )

@@ -167,8 +167,8 @@ class FakeEngine:
             close=lambda: self.closed.append(num_workers),
         )
 
-    def preprocess(self, sources: None, **given: Any) -> Any:
-        self._called("preprocess", **given)
+    def preprocess(self, sources: list[str] | None, **given: Any) -> Any:
+        self._called("preprocess", sources=sources, **given)
         report = empty_report()
         for step in ("sources", "statistics", "integration"):
             given["on_progress"](step, 1, 2, report)
@@ -176,7 +176,10 @@ class FakeEngine:
             if given["should_stop"]():
                 raise RunStopped("preprocessing was stopped in step integration")
         return SimpleNamespace(
-            name="fruit", folder="shards", to_json=lambda: {**report, "rows_out": 90}
+            name=given["spec"] or "mine",
+            folder="datasets/made",
+            manifest={"name": "made", "shards": []},
+            to_json=lambda: {**report, "rows_out": 90},
         )
 
     def train(self, workload: Workload, plan: Plan, cluster: Any, **given: Any) -> FakeRun:

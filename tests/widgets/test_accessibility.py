@@ -29,19 +29,20 @@ def test_every_control_has_the_label_that_becomes_its_name(lab: Lab) -> None:
 
 def test_every_button_explains_itself(lab: Lab) -> None:
     buttons = [widget for widget in widgets_in(lab.widget) if isinstance(widget, ipw.Button)]
-    assert len(buttons) == 18
+    assert len(buttons) == 19
     assert all(button.tooltip for button in buttons)
 
 
 def test_every_tab_and_group_has_a_title(lab: Lab) -> None:
     folds = [w for w in widgets_in(lab.widget) if isinstance(w, ipw.Tab | ipw.Accordion)]
-    assert len(folds) == 4
+    assert len(folds) == 5
     assert all(len(fold.titles) == len(fold.children) and all(fold.titles) for fold in folds)
 
 
 def test_every_setting_explains_itself(lab: Lab) -> None:
     form = lab.train_panel.form
     explained = [*form.split.options.values(), *form.recipe.options.values(), *form.clock.options]
+    explained += [*lab.data_panel.steps.controls, *lab.data_panel.sources.controls[2:]]
     assert all(control.tooltip for control in explained)
 
 
