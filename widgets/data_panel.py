@@ -19,7 +19,6 @@ from widgets.panel import DESCRIPTION, FULL, Panel, action_button
 from widgets.run_export import export_folder, shown_paths
 from widgets.state import LabState
 
-
 UNFINISHED = object()  # no dataset: the report that is shown grows
 
 
