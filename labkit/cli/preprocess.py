@@ -37,6 +37,7 @@ from labkit.preprocess.report import STEPS
     "--layout", type=click.Choice(["samples", "features"]), default="samples", show_default=True,
     help="How shards are cut.",
 )  # fmt: skip
+@click.option("--replicas", type=int, help="Copies of each shard on the workers' own disks.")
 @click.option("--rows", type=int, default=20_000, show_default=True, help="Of made fruit.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of made fruit.")
 @click.option("--resume", is_flag=True, help="Go on where the same was interrupted.")

@@ -38,7 +38,7 @@ StepFunction = Callable[..., StepResult]
 # The steps that are fitted to the integrated rows.
 FITTED: Mapping[str, StepFunction] = MappingProxyType({"cleaning": clean, "reduction": reduce})
 # What a model needs in any case: numbers. Nothing is scaled, cut or generalised.
-BARE = TransformationSettings(scale="none")
+BARE = TransformationSettings(scale="none", encode="code")
 
 
 def run_pipeline(

@@ -48,6 +48,7 @@ def preprocess(
     settings: Mapping[str, Mapping[str, Any]] = NO_SETTINGS,
     out: str | Path | None = None,
     layout: Literal["samples", "features"] = "samples",
+    replicas: int | None = None,
     rows: int = DEFAULT_ROWS,
     seed: int = 0,
     resume: bool = False,
@@ -74,6 +75,8 @@ def preprocess(
         out: folder for the dataset; ``None`` takes a new one in the cluster's temporary folder. A
             dataset that is there already is replaced once the new one is complete.
         layout: of the shards: by ``samples``, or by ``features``.
+        replicas: copy each shard to the own disks of so many workers, from worker to worker;
+            ``None`` leaves the shards in ``out``, which all ranks must then see.
         rows: fruits to make when those are the sources, >= 1.
         seed: of the fruits that are made.
         resume: keep what was done if preprocessing ends early, and go on from there if the same
@@ -91,7 +94,9 @@ def preprocess(
     """
     from labkit.preprocess import folders
     from labkit.preprocess.choose import begin_again, chosen_spec, plan_sources
+    from labkit.preprocess.pinned import DaskWorkers
     from labkit.preprocess.pipeline import check_steps, run_pipeline
+    from labkit.preprocess.placement import place
     from labkit.preprocess.report import Report
     from labkit.preprocess.resume import Resumable
     from labkit.preprocess.tasks import Executor, OnCluster
@@ -129,6 +134,8 @@ def preprocess(
             layout=layout,
         )
         on_cluster.call(folders.publish, draft, target)
+        if replicas is not None:
+            manifest = place(DaskWorkers(cluster.client), manifest, target, replicas=replicas)
     except BaseException:
         on_cluster.cancel()
         if not resume:

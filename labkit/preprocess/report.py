@@ -4,11 +4,15 @@ A step's entry holds ``name``, ``seconds``, ``rows_in``, ``rows_out``, ``note`` 
 people), ``details`` (figures by name) and ``picture`` (small data to draw):
 
 - statistics: ``rows_per_source``, ``missing`` by column.
-- integration: ``rows_per_source``, ``duplicates``, ``merged``, ``set_aside``, ``rows_out``.
+- integration: ``rows_per_source``, ``duplicates``, ``merged``, ``set_aside``, ``rows_out``,
+  ``conflicts`` by column, ``known_by`` sources, ``came_from`` by column and source.
 - cleaning: ``column``, ``edges``, ``before`` and ``after`` (``counts`` by class, values ``below``
-  and ``above`` the edges), ``missing_before`` and ``missing_after`` by column.
-- reduction: ``explained`` by component, ``num_kept``, ``points`` (``x``, ``y``, ``class``).
-- transformation: ``columns``, ``edges``, ``before`` and ``after`` by column, as in cleaning.
+  and ``above`` the edges), the same of every column in ``columns``, ``missing_before`` and
+  ``missing_after`` by column.
+- reduction: ``explained`` by component, ``num_kept``, ``points`` (``x``, ``y``, ``class``),
+  ``axes``, ``importance`` and ``correlation`` by column.
+- transformation: ``columns``, ``edges``, ``before`` and ``after`` by column, as in cleaning;
+  ``own_edges`` and ``own_before`` in each column's own range, ``categories`` by name.
 """
 
 from __future__ import annotations
