@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from labkit.preprocess.schema import MISSING, Column
 from labkit.preprocess.sources.dates import read_dates
-from labkit.preprocess.sources.maps import Field, SourceMap
+from labkit.preprocess.sources.fields import Field
+from labkit.preprocess.sources.maps import SourceMap
 from labkit.preprocess.sources.names import fold, spelling_codes
 from labkit.preprocess.sources.units import unit_registry
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from labkit.preprocess.sources.maps import Field
+from labkit.preprocess.sources.fields import Field
 
 NS_PER_DAY = 86_400 * 10**9
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 from labkit.errors import SettingError, SourceError
 from labkit.preprocess.sources.batches import Batch
 from labkit.preprocess.sources.evidence import Evidence
+from labkit.preprocess.sources.fields import Field
 from labkit.preprocess.sources.kinds import batches_of, columns_of, reading, spans_of
-from labkit.preprocess.sources.maps import Field, SourceMap
+from labkit.preprocess.sources.maps import SourceMap
 from labkit.preprocess.sources.parquet import parquet_types
 from labkit.preprocess.sources.places import is_database, kind_of, list_files, name_of
 from labkit.preprocess.sources.sql import (

@@ -155,9 +155,13 @@ def read_sql(
     elif by:
         chosen = chosen.where(column >= span.start, column < span.stop).order_by(column)
     with open_database(source) as connection:
-        result = connection.execution_options(stream_results=True).execute(chosen)
+        # SQLite streams by itself, and its own cursor gives tuples, which are faster than rows.
+        # Of a result that SQLAlchemy streams the cursor must not be used: it has read ahead.
+        plain = connection.dialect.name == "sqlite"
+        result = connection.execution_options(stream_results=not plain).execute(chosen)
+        fetch: Any = result.cursor.fetchmany if plain and result.cursor else result.fetchmany
         at = 0
-        while fetched := result.fetchmany(FETCH_ROWS):
+        while fetched := fetch(FETCH_ROWS):
             cells = list(zip(*fetched, strict=True))
             arrays = [as_array(each) for each in cells[: len(columns)]]
             rows = np.arange(at, at + len(fetched))
