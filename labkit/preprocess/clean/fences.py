@@ -189,19 +189,23 @@ def _fences(
 def log_fits(groups: Sequence[Quantiles]) -> bool:
     """Whether a column is more even on a logarithmic scale, judged by its quantiles.
 
-    Skewness is (q90 + q10 - 2 median) / (q90 - q10), the mean over the classes that have a spread;
-    the column must be above 0 but for the lowest hundredth, where sentinels may lie.
+    Skewness is (q90 + q10 - 2 median) / (q90 - q10), and the same with q99 and q01, the mean over
+    the classes that have a spread; the column must be above 0 but for its lowest hundredth, where
+    sentinels may lie. Both tails count: a logarithm may mend one and tear out the other.
 
     Source: Hinkley 1975, doi:10.1093/biomet/62.1.101.
     """
-    rows = np.array([[group[f] for f in (0.01, 0.1, 0.5, 0.9)] for group in groups])
+    rows = np.array([[group[f] for f in (0.01, 0.1, 0.5, 0.9, 0.99)] for group in groups])
     rows = rows[rows[:, 3] > rows[:, 1]]
     if not len(rows) or (rows[:, 0] <= 0).any():
         return False
     plain, logs = _skewness(rows), _skewness(np.log(rows))
-    return plain > LEAST_SKEW and abs(logs) < plain
+    return bool(plain[0] > LEAST_SKEW and (np.abs(logs) < np.abs(plain)).all())
 
 
-def _skewness(rows: NDArray[np.float64]) -> float:
-    _, low, middle, high = rows.T
-    return float(np.mean((high + low - 2 * middle) / (high - low)))
+def _skewness(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2,) of the inner 80 % and of the inner 98 %."""
+    lowest, low, middle, high, highest = rows.T
+    inner = (high + low - 2 * middle) / (high - low)
+    outer = (highest + lowest - 2 * middle) / (highest - lowest)
+    return np.array([inner.mean(), outer.mean()])

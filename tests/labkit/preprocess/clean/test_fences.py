@@ -81,6 +81,8 @@ def test_a_logarithmic_scale_is_chosen_for_what_grows_by_factors() -> None:
     assert not log_fits([quantiles(NORMAL)]), "even as it is"
     assert not log_fits([quantiles(-np.exp(NORMAL / 4))]), "negative"
     assert not log_fits([quantiles(40 - np.exp(NORMAL / 10))]), "skewed to the left"
+    bent = np.clip(np.exp(NORMAL / 4) - 6, 0.01, None)
+    assert not log_fits([quantiles(bent)]), "its logarithm has a far longer tail to the left"
     assert not log_fits([NOTHING, quantiles(np.full(9, 3.0))]), "no spread"
     spoilt = np.exp(NORMAL / 4)
     spoilt[:100] = -999.0
