@@ -149,7 +149,7 @@ def _write_market(path: Path, blocks: Iterator[FruitBlock]) -> None:
     """Inches, pounds and dollars; classes and cities by number, with a code table each."""
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, names in (("class", FRUITS), ("city", CITIES)):
-            connection.execute(f"CREATE TABLE {table} (no INTEGER PRIMARY FRUIT_ID, name TEXT)")
+            connection.execute(f"CREATE TABLE {table} (no INTEGER PRIMARY KEY, name TEXT)")
             connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", enumerate(names, start=1))
         connection.execute(
             "CREATE TABLE fruit (fid INTEGER, class_no INTEGER, size_in REAL, mass_lb REAL, "
