@@ -20,6 +20,7 @@ from statistics import median
 import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_context import RankContext
+from labkit.cluster.rank_owner import without_worker_malloc
 from labkit.preprocess.dataset import Dataset
 from labkit.preprocess.preprocess import dataset_for
 
@@ -44,7 +45,7 @@ def under_torchrun(name: str, folder: str, steps: int) -> float:
         done = subprocess.run(
             [*command, name, folder, str(steps), str(WARMUP)],
             env={
-                **os.environ,
+                **without_worker_malloc(os.environ),  # Dask leaves them behind in this process
                 "OMP_NUM_THREADS": "1",
                 "GLOO_SOCKET_IFNAME": "lo",
                 "TMPDIR": scratch,
