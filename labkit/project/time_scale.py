@@ -7,7 +7,7 @@ wakes its ranks. With many ranks those costs are most of the work, and they are 
 on the cores that they share. So the scale depends on what is going to run.
 
 The costs were found on two cores by runs whose pace never sleeps
-(``tests/benchmarks/bench_emulation.py unpaced``), which it predicts within about a third.
+(``tests/benchmarks/bench_emulation.py unpaced``); it predicts most of them within a third.
 """
 
 from __future__ import annotations
