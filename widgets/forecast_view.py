@@ -12,8 +12,9 @@ from labkit.figures.memory import predicted_memory_figure
 from labkit.figures.mesh import mesh_figure
 from labkit.figures.picture import alt_of
 from labkit.figures.style import KIND_NOTES
-from labkit.project.forecast import Forecast, choose_time_scale, emulated_plan, forecast
+from labkit.project.forecast import Forecast, emulated_plan, forecast
 from labkit.project.profile import ModelProfile
+from labkit.project.time_scale import choose_time_scale
 from widgets.live import LIVE_DPI, LiveImage
 from widgets.markup import alert, banner, duration, hint, size, table
 from widgets.state import LabState
@@ -106,6 +107,10 @@ class ForecastView:
         figure = predicted_memory_figure(found.memory, limit, theme)
         self._memory.show_rest(figure, alt_of(figure), LIVE_DPI)
 
+    def _num_cores(self) -> int:
+        assert self._state.cluster is not None, "a profile is of a cluster's devices"
+        return self._state.cluster.num_shared_cores
+
     def _said(
         self,
         settings: TrainSettings,
@@ -132,7 +137,7 @@ class ForecastView:
                 f"<b>{speedup:.2f} x</b> one {escape(device.name)}",
                 f"<b>{speedup / ranks:.0%}</b> efficiency",
                 *facts,
-                wall_clock(settings, found, profile, device),
+                wall_clock(settings, found, profile, device, self._num_cores()),
             ]
         line = f'<p class="lab-facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</p>'
         return line + (breakdown(found) if found.ideal is not None else _why_no_time(device))
@@ -164,11 +169,17 @@ def breakdown(found: Forecast) -> str:
 
 
 def wall_clock(
-    settings: TrainSettings, found: Forecast, profile: ModelProfile, device: Device
+    settings: TrainSettings,
+    found: Forecast,
+    profile: ModelProfile,
+    device: Device,
+    num_cores: int,
 ) -> str:
     """How long the emulation will take here, as markup."""
     assert found.ideal is not None
-    scale = settings.time_scale or choose_time_scale(profile, device, settings.workload)
+    scale = settings.time_scale or choose_time_scale(
+        profile, device, settings.workload, [(settings.plan, settings.workload)], num_cores
+    )
     return (
         f"about <b>{scale * found.ideal.step_s * settings.steps:.0f} s</b> here for "
         f"{settings.steps} steps (time x {scale:,.0f})"

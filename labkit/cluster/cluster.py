@@ -89,6 +89,11 @@ class Cluster:
         return len(self.alive_workers())
 
     @property
+    def num_shared_cores(self) -> int:
+        """Processor cores that all ranks share; of an existing cluster one for each worker."""
+        return self.num_cores or max(1, self.num_workers)
+
+    @property
     def workers(self) -> list[dict[str, Any]]:
         """One entry per worker, by name: name, address, host, pid, device."""
         if self._workers_changed and not self.closed:

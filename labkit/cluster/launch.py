@@ -144,6 +144,7 @@ DASK_SETTINGS = {
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "500ms",
     # Memory that numpy and Arrow freed goes back to the system; a worker above its limit by
     # memory that it cannot account for would be paused for ever.
     f"{BEFORE_SPAWN}.ARROW_DEFAULT_MEMORY_POOL": "system",

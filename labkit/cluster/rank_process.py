@@ -184,9 +184,13 @@ def _run(job: RankJob, link: _Link) -> bytes:
         world_size=job.world_size,
         timeout=timeout,
     )
+    connected = dist.PrefixStore(f"{job.run}-connected", store)
+    if connected.add("ranks", 1) == job.world_size:
+        connected.set("all", "")
     link.send("started", context.now())
     function, args = pickle.loads(job.program)
     result: bytes = cloudpickle.dumps(function(context, *args))
+    connected.wait(["all"])  # one that leaves before would break the mesh of who still connects
     return result
 
 

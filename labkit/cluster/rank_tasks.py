@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed import Worker, get_worker
 
-from labkit.cluster.rank_owner import RankEnd, RankOwner
+from labkit.cluster.rank_owner import RankEnd, RankOwner, without_worker_malloc
 from labkit.cluster.rank_process import RankJob
 from labkit.errors import ClusterError
 
@@ -78,7 +78,8 @@ def rank_environment() -> dict[str, str]:
     one stays, and is ``cuda:0``. gloo would listen where the host name resolves to, and NCCL on
     any interface but loopback; both are bound to loopback.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "LOCAL_RANK"}
+    environment = without_worker_malloc(os.environ)
+    environment.pop("LOCAL_RANK", None)
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible:
         environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]

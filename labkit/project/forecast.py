@@ -15,8 +15,6 @@ from labkit.project.profile import ModelProfile
 from labkit.project.stage_cuts import balance, stage_ranges
 from labkit.workload import Workload
 
-STEP_WALL_S = 2.0  # least time on the wall of a step of one emulated device
-REAL_WORK_SHARE = 1 / 12  # of it that the real work of all ranks together may take
 NUM_BUCKETS = 8  # of the gradients of an emulated model: it stands for one of many buckets
 
 
@@ -117,18 +115,6 @@ def single_step_s(profile: ModelProfile, device: Device, workload: Workload) -> 
     ideal = ideal_step(Plan(), profile, device, workload)
     assert ideal is not None, "one device has an ideal step"
     return ideal.step_s
-
-
-def choose_time_scale(profile: ModelProfile, device: Device, workload: Workload) -> float:
-    """Seconds on the wall for a second of the device.
-
-    The same for every plan of a workload, so that runs can be compared: a step of one device takes
-    long enough on the wall for its parts on many ranks to be slept precisely, and for the real
-    work of all ranks to fit into a fraction of it.
-    """
-    real_s = workload.global_batch * sum(layer.measured_s for layer in profile.layers)
-    wall_s = max(STEP_WALL_S, real_s / REAL_WORK_SHARE)
-    return wall_s / single_step_s(profile, device, workload)
 
 
 def check_emulated(plan: Plan) -> None:

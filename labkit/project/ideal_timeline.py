@@ -12,7 +12,7 @@ from labkit.project.ideal_replicas import SPANS
 from labkit.project.memory import pipeline_actions
 from labkit.project.schedules import Action
 from labkit.project.simulate import Op, Pipeline
-from labkit.runs.record import RunRecord, Span
+from labkit.runs.record import UPDATE, RunRecord, Span
 
 
 def ideal_timeline(record: RunRecord) -> list[Span]:
@@ -90,7 +90,7 @@ def _median_seconds(
     for span in record.spans:
         if span.step in measured and span.microbatch >= 0:
             found[span.kind, span.stage].append(span.duration_s)
-        elif span.step in measured and span.kind == "optimizer":
+        elif span.step in measured and (span.kind, span.name) == ("optimizer", UPDATE):
             found["optimizer", span.rank // plan.tp % plan.pp].append(span.duration_s)
     seconds = {key: median(durations) for key, durations in found.items()}
     needed = {(SPANS[action.kind][0], action.stage) for of_rank in actions for action in of_rank}

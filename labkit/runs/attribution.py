@@ -3,12 +3,13 @@
 Every instant of every rank goes to exactly one part, so the parts add up to the wall time:
 
 - ``compute``: forward, backward, optimiser, without the communication inside them.
-- ``exposed_communication``: waiting for a collective that all its ranks have already entered.
+- ``exposed_communication``: waiting for a collective that all its ranks have already entered, the
+  report of losses among them; handing over messages, and making ready to receive them.
 - ``bubble``: a stage waiting for another stage to compute what it needs.
 - ``imbalance``: waiting for the slowest rank of a collective to arrive.
 - ``data_wait``: reading samples.
 - ``startup``: from the call of train until all ranks began the first step together.
-- ``other``: the rest, such as the loop itself, and reports once all ranks have entered them.
+- ``other``: the rest, such as the loop itself, and what the ranks tell the client.
 
 Clocks of ranks on one host are comparable, which is what separates waiting from transfer.
 """
@@ -171,7 +172,7 @@ class _Arrivals:
         """
         if span.microbatch < 0:
             return self.all_entered_s(result, span)
-        if span.name.startswith("send "):
+        if span.name.startswith(("send ", "post ")):
             return span.start_s
         is_activation = "activation" in span.name
         key = (
@@ -204,7 +205,12 @@ def _share_out(
         # The last stage is done before the first: until its own pipeline has drained it stands
         # in a bubble, after that it waits for other replicas.
         drained_s = arrivals.reported_s(span, result.replica) if arrivals.num_stages > 1 else 0.0
-        limits = [("bubble", drained_s), ("imbalance", arrivals.reported_s(span)), ("other", to_s)]
+        reported_s = arrivals.reported_s(span)
+        limits = [
+            ("bubble", drained_s),
+            ("imbalance", reported_s),
+            ("exposed_communication", to_s),
+        ]
     else:
         entered_s = arrivals.all_entered_s(result, span)
         limits = [("imbalance", entered_s), ("exposed_communication", to_s)]

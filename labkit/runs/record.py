@@ -20,6 +20,7 @@ SpanKind = Literal[
 ]
 
 COMPUTE_KINDS: tuple[str, ...] = ("forward", "backward", "weight_grad", "optimizer")
+UPDATE = "sgd"  # name of the optimiser's span that updates the weights
 COMM_KINDS: tuple[str, ...] = ("comm_dp", "comm_tp", "comm_pp")
 
 

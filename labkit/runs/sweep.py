@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from labkit.emulate.device import Device
 from labkit.errors import RunStopped
 from labkit.plan import Plan
-from labkit.project.forecast import check_emulated, choose_time_scale
+from labkit.project.forecast import check_emulated
+from labkit.project.time_scale import choose_time_scale
 from labkit.runs.curve import Curve, CurvePoint, Scaling
 from labkit.runs.record import RunRecord
 from labkit.runs.sweep_plan import NO_SETTINGS, PlannedPoint, plan_sweep, sweep_length, whole_rounds
@@ -73,7 +74,7 @@ def sweep(
         scaling: ``strong`` or ``weak``.
         settings: further fields of every plan, where they mean something to its strategy.
         emulate, time_scale: as in ``train``; all points and their baseline keep the same device
-            and scale, and know their ideal.
+            and scale, that of the most demanding point, and know their ideal.
         on_record: called in this thread with the record of each run that has ended.
         dataset: from ``labkit.preprocess``; ``None`` takes the workload's bundled one.
         on_update: called in this thread with the curve whenever a point has changed.
@@ -116,7 +117,10 @@ def sweep(
         check_data(point.workload, point.plan, dataset)
     if device is not None:
         profile = profile_of(workload, dataset, cluster)
-        time_scale = time_scale or choose_time_scale(profile, device, workload)
+        planned = [(point.plan, point.workload) for point in points]
+        time_scale = time_scale or choose_time_scale(
+            profile, device, workload, planned, cluster.num_shared_cores
+        )
         curve.time_scale = time_scale
     run_once = partial(
         _run,

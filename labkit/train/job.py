@@ -24,8 +24,8 @@ class Emulation:
     Attributes:
         device: its declared figures.
         profile: what each layer computes, for the declared time of each operation.
-        time_scale: seconds on the wall for a second of the device, > 0; the same for every plan
-            of a workload, so that runs can be compared.
+        time_scale: seconds on the wall for a second of the device, > 0; the same for all runs of
+            a sweep.
     """
 
     device: Device

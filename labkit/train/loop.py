@@ -16,7 +16,7 @@ from torch import Tensor
 
 from labkit.cluster.rank_context import RankContext
 from labkit.emulate.pacer import RealTime
-from labkit.runs.record import Step
+from labkit.runs.record import UPDATE, Step
 from labkit.train.batches import Batch, Batches
 from labkit.train.job import TrainJob
 from labkit.train.optimizer import Optimizer, clip_gradients
@@ -165,9 +165,10 @@ def train_steps(
         if part.needs_batch:
             with recorder.span("data", "read batch"):
                 batch = batches.take(step, device)
-        part.module.zero_grad()
+        with recorder.span("optimizer", "zero grad"):
+            part.module.zero_grad()
         share = part.forward_backward(batch)
-        with recorder.span("optimizer", "sgd"):
+        with recorder.span("optimizer", UPDATE):
             if workload.clip_norm is not None:
                 clip_gradients(part, workload.clip_norm)
             optimizer.step(workload.learning_rate_at(step))

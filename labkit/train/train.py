@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from labkit.emulate.device import Device, find_device
 from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
-from labkit.project.forecast import check_emulated, choose_time_scale, emulated_plan, forecast
+from labkit.project.forecast import check_emulated, emulated_plan, forecast
+from labkit.project.time_scale import choose_time_scale
 from labkit.workload import Workload, find_workload
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def train(
         keep_weights: bring the trained weights and the last gradients back to this process.
         emulate: a declared device by name or value: ranks and messages stay real, but take the
             time that they would take there; ``None`` measures.
-        time_scale: seconds on the wall for a second of that device; ``None`` chooses.
+        time_scale: seconds on the wall for a second of that device; ``None`` chooses what the
+            plan's real work on this host needs.
         single_batch: global batch of the one device that an ideal speedup is counted from;
             ``None`` takes the workload's.
         should_stop: asked while a bundled dataset is prepared; once true, that ends.
@@ -82,7 +84,9 @@ def train(
     emulation = None
     if device is not None:
         plan = emulated_plan(plan, profile)
-        scale = time_scale or choose_time_scale(profile, device, workload)
+        scale = time_scale or choose_time_scale(
+            profile, device, workload, [(plan, workload)], cluster.num_shared_cores
+        )
         emulation = Emulation(device=device, profile=profile, time_scale=scale)
     expected = forecast(plan, profile, workload, device=device, single_batch=single_batch)
     job = TrainJob(

@@ -1,15 +1,16 @@
 """What the record costs and how much of the time it explains.
 
-    python tests/benchmarks/bench_spans.py [REPEATS]
+    python tests/benchmarks/bench_spans.py [REPEATS] [WORKLOAD ...]
 
-Spans: the same training with the recorder and with one that does nothing, alternating in the same
-ranks; the ratio of step times is the overhead. Closure: the share of the wall time that the
-attribution leaves to "other". Bytes: measured over formula.
+Spans: every other step of a training is recorded, so that what disturbs the machine disturbs both
+halves; the ratio of their median steps is the overhead. Closure: the share of the time after the
+start-up that the attribution leaves to "other". Bytes: measured over formula.
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -22,30 +23,36 @@ from labkit.train.job import TrainJob
 from labkit.train.train import bundled_dataset
 from labkit.workload import find_workload
 
-STEPS = 40
+STEPS = 60
+WARMUP = 3  # odd, so that the first step after it is recorded
 PLANS = {"one device": Plan(), "data 2": Plan(dp=2), "1f1b 2": Plan(pp=2), "tensor 2": Plan(tp=2)}
 
 
-def step_times(ctx: RankContext, job: TrainJob, repeats: int) -> tuple[list[float], list[float]]:
-    """Median step with and without spans, alternating; runs on the ranks."""
+def overheads(ctx: RankContext, job: TrainJob, repeats: int) -> list[float]:
+    """Median recorded step over median silent step, of each repeat; runs on the ranks."""
     from labkit.train.rank import run_rank
     from labkit.train.spans import SpanRecorder
 
-    recorded, silent = [], []
+    add, span = SpanRecorder.add, SpanRecorder.span
 
-    def nothing(self: SpanRecorder, *args: Any, **kwargs: Any) -> None:
-        """The recorder that records nothing."""
+    def add_in_even_steps(self: SpanRecorder, *args: Any, **kwargs: Any) -> None:
+        if self.step % 2 == 0:
+            add(self, *args, **kwargs)
 
-    for _ in range(repeats):
-        recorded.append(_step_s(run_rank(ctx, job)))
-        with patch.object(SpanRecorder, "add", nothing):
-            silent.append(_step_s(run_rank(ctx, job)))
-    return recorded, silent
+    def span_in_even_steps(self: SpanRecorder, *args: Any, **kwargs: Any) -> Any:
+        return nullcontext() if self.step % 2 else span(self, *args, **kwargs)
 
-
-def _step_s(result: Any) -> float:
-    ends_s = result.step_ends_s
-    return median(b - a for a, b in pairwise(ends_s[2:]))
+    ratios = []
+    with (
+        patch.object(SpanRecorder, "add", add_in_even_steps),
+        patch.object(SpanRecorder, "span", span_in_even_steps),
+    ):
+        for _ in range(repeats):
+            ends_s = run_rank(ctx, job).step_ends_s
+            seconds = [end_s - start_s for start_s, end_s in pairwise(ends_s)]  # of step 1, 2, ...
+            recorded, silent = seconds[WARMUP::2], seconds[WARMUP + 1 :: 2]
+            ratios.append(median(recorded) / median(silent))
+    return ratios
 
 
 def main() -> None:
@@ -55,7 +62,7 @@ def main() -> None:
         f"{'workload':<9}{'plan':<12}{'with / without spans':>22}{'other':>8}{'bytes/formula':>15}"
     )
     with labkit.launch(2, device="cpu") as cluster:
-        for name in ("fruit", "digits", "text"):
+        for name in sys.argv[2:] or ("fruit", "digits", "text"):
             workload = find_workload(name)
             dataset = bundled_dataset(workload, cluster)
             for label, plan in PLANS.items():
@@ -63,17 +70,17 @@ def main() -> None:
                     workload=workload, plan=plan, dataset_folder=str(dataset.folder),
                     num_steps=STEPS, evaluate=False,
                 )  # fmt: skip
-                recorded, silent = cluster.run_ranks(
-                    step_times, plan.world_size, job, repeats, timeout_s=600.0
+                ratios = cluster.run_ranks(
+                    overheads, plan.world_size, job, repeats, timeout_s=600.0
                 )[0]
-                ratios = [a / b for a, b in zip(recorded, silent, strict=True)]
                 record = labkit.train(workload, plan, cluster, steps=STEPS, evaluate=False).wait()
                 shares = record.attribution_s
+                trained_s = record.wall_s - shares["startup"]
                 measured = sum(record.comm_bytes["measured"].values())
                 formula = sum(record.comm_bytes["formula"].values())
                 print(
-                    f"{name:<9}{label:<12}{median(ratios):>14.3f} "
-                    f"({min(ratios):.2f}-{max(ratios):.2f}){shares['other'] / record.wall_s:>7.2%}"
+                    f"{name:<9}{label:<12}{median(ratios):>12.3f} "
+                    f"({min(ratios):.3f}-{max(ratios):.3f}){shares['other'] / trained_s:>7.2%}"
                     f"{measured / formula if formula else 1:>12.4f}",
                     flush=True,
                 )

@@ -1,6 +1,6 @@
 """A bare DistributedDataParallel loop, without the lab: what torchrun users write.
 
-Run under torchrun it prints samples per second of rank 0; the benchmark also runs the same
+Run under torchrun it prints the seconds of each step on rank 0; the benchmark also runs the same
 function on the lab's ranks.
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from itertools import pairwise
 
 import torch
 import torch.distributed as dist
@@ -23,8 +24,8 @@ from labkit.workload import find_workload
 
 def train_bare(
     rank: int, world_size: int, name: str, folder: str, steps: int, warmup: int
-) -> float:
-    """Samples per second over the steps after the warm-up; the process group is initialised."""
+) -> list[float]:
+    """Seconds of each step after the warm-up; the process group is initialised."""
     torch.set_num_threads(1)
     workload = find_workload(name)
     batches = Batches(folder, workload, replica=rank, num_replicas=world_size)
@@ -32,17 +33,19 @@ def train_bare(
     optimizer = torch.optim.SGD(
         model.parameters(), lr=workload.learning_rate, momentum=workload.momentum
     )
-    started = 0.0
+    ends = []
     for step in range(steps):
         if step == warmup:
             dist.barrier()
-            started = time.perf_counter()
+            ends.append(time.perf_counter())
         inputs, targets, _ = batches.take(step, torch.device("cpu"))
         optimizer.zero_grad()
         logits = model(inputs)
         cross_entropy(logits.flatten(0, -2), targets.flatten()).backward()
         optimizer.step()
-    return (steps - warmup) * workload.global_batch / (time.perf_counter() - started)
+        if step >= warmup:
+            ends.append(time.perf_counter())
+    return [end - start for start, end in pairwise(ends)]
 
 
 def main() -> None:
@@ -50,9 +53,9 @@ def main() -> None:
     dist.init_process_group("gloo")
     name, folder, steps, warmup = sys.argv[1:]
     rank = int(os.environ["RANK"])
-    throughput = train_bare(rank, dist.get_world_size(), name, folder, int(steps), int(warmup))
+    seconds = train_bare(rank, dist.get_world_size(), name, folder, int(steps), int(warmup))
     if rank == 0:
-        print(json.dumps(throughput))
+        print(json.dumps(seconds))
     dist.destroy_process_group()
 
 

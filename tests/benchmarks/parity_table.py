@@ -1,6 +1,6 @@
 """The parity table: every strategy, world size and workload against one process.
 
-    python tests/benchmarks/parity_table.py [STEPS] [PRECISION]
+    python tests/benchmarks/parity_table.py [STEPS] [PRECISION] [WORKLOAD ...]
 
 Prints the greatest relative difference of a loss over the steps, of the final weights and of the
 last gradients (both relative to the greatest element of their array). Approximate strategies are
@@ -68,8 +68,10 @@ def main() -> None:
         f"{'strategy':<28}{'ranks':>6} {'workload':<10}{'loss':>10}{'weights':>10}{'gradients':>10}"
     )
     with labkit.launch(max(WORLD_SIZES), device="cpu") as cluster:
-        for workload_name, bundled in WORKLOADS.items():
-            workload = bundled.with_settings(global_batch=GLOBAL_BATCH, precision=precision)
+        for workload_name in sys.argv[3:] or WORKLOADS:
+            workload = WORKLOADS[workload_name].with_settings(
+                global_batch=GLOBAL_BATCH, precision=precision
+            )
             settings: dict[str, Any] = {"steps": steps, "evaluate": False, "keep_weights": True}
             single = labkit.train(workload, Plan(), cluster, **settings)
             for n in WORLD_SIZES:

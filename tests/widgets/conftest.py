@@ -162,6 +162,7 @@ class FakeEngine:
             num_workers=num_workers,
             kind="cpu",
             num_cores=2,
+            num_shared_cores=2,
             why="no GPU <here>, so CPU workers",
             dashboard_url="",
             close=lambda: self.closed.append(num_workers),

@@ -7,7 +7,7 @@ that it has arrived: to an activation its gradient, to a gradient the next step'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor
 from labkit.plan import Plan
 from labkit.train.strategies.parallel_model import Given, Place
 from labkit.train.strategies.shapes import num_bytes
+
+POST = "post receives"  # name of the span
 
 
 class Message(NamedTuple):
@@ -65,8 +67,14 @@ class Messages:
         self._posted: dict[Message, _Posted] = {}
         self._sent: dict[Message, list[dist.Work]] = {}
 
-    def post(self, message: Message) -> None:
-        """Start to receive."""
+    def post(self, messages: Iterable[Message]) -> None:
+        """Start to receive the first messages of a step."""
+        start_s = self.recorder.now()
+        microbatches = [self._post(message) for message in messages]
+        if microbatches:
+            self.recorder.add("comm_pp", POST, start_s, microbatch=microbatches[0])
+
+    def _post(self, message: Message) -> int:
         like = self.boundaries[min(message.stage, message.sender)]
         tensor = torch.empty(like.shape, dtype=like.dtype, device=self.device)
         stamp = torch.zeros(1, dtype=torch.float64) if self.pace.is_emulated else None
@@ -76,15 +84,24 @@ class Messages:
             if buffer is not None
         ]
         self._posted[message] = _Posted(tensor, stamp, works)
+        return message.microbatch
 
-    def receive(self, message: Message) -> Tensor:
-        """Wait for a message that was posted; it is recorded with the stage that waited."""
-        tensor, stamp, works = self._posted.pop(message)
+    def receive(self, message: Message, ahead: Iterable[Message] = ()) -> Tensor:
+        """Wait for a message that was posted; it is recorded with the stage that waited.
+
+        Args:
+            message: which one.
+            ahead: messages to start to receive before that.
+        """
         start_s = self.recorder.now()
+        for later in ahead:
+            self._post(later)
+        tensor, stamp, works = self._posted.pop(message)
         for work in works:
             work.wait()
         if stamp is not None:
             self.pace.wait_until(float(stamp))
+        self._free(message.answers)
         self.recorder.add(
             "comm_pp",
             f"receive {message.kind}",
@@ -93,7 +110,6 @@ class Messages:
             num_bytes=num_bytes(tensor),
             stage=message.stage,
         )
-        self._free(message.answers)
         return tensor
 
     def send(self, message: Message, tensor: Tensor) -> None:

@@ -8,7 +8,7 @@ same list, so what is projected is what is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
@@ -97,12 +97,11 @@ class Pipeline:
         total = torch.zeros((), device=self.given.device, dtype=torch.float64)
         microbatches = _Microbatches.of(batch, self.given.plan.num_microbatches)
         to_post = iter(self.expected)
-        self._post(to_post, POSTED_AHEAD)
+        self.messages.post(islice(to_post, POSTED_AHEAD))
         for action, takes, gives in self.turns:
             received = None
             if takes is not None:
-                self._post(to_post, 1)
-                received = self.messages.receive(takes)
+                received = self.messages.receive(takes, islice(to_post, 1))
             result = self._compute(action, received, microbatches)
             if result is None:
                 assert gives is None, "a neighbour would wait for ever"
@@ -112,10 +111,6 @@ class Pipeline:
                 self.messages.send(gives, result)
         # A tensor group computes the same loss on all its ranks: one of them reports it.
         return total if self.given.place.tensor_rank == 0 else torch.zeros_like(total)
-
-    def _post(self, to_post: Iterator[Message], count: int) -> None:
-        for message in islice(to_post, count):
-            self.messages.post(message)
 
     def _compute(
         self, action: Action, received: Tensor | None, microbatches: _Microbatches

@@ -38,6 +38,19 @@ def test_cpu_workers_are_processes_of_one_thread_and_the_reason_is_said(cluster4
     assert [worker["name"] for worker in cluster4.workers] == [0, 1, 2, 3]
 
 
+def test_ranks_allocate_as_any_process_does_and_not_like_workers(cluster4: Cluster) -> None:
+    def malloc_settings(context: RankContext) -> set[str]:
+        started_with = Path(f"/proc/{os.getppid()}/environ").read_text().split("\0")
+        names = {*os.environ, *(entry.partition("=")[0] for entry in started_with)}
+        return {name for name in names if name.startswith("MALLOC_")}
+
+    def of_worker() -> set[str]:
+        return {name for name in os.environ if name.startswith("MALLOC_")}
+
+    assert all(cluster4.call_workers(of_worker).values())
+    assert cluster4.run_ranks(malloc_settings, 2) == [set(), set()]
+
+
 def test_every_listening_socket_is_on_loopback(cluster4: Cluster) -> None:
     listening: set[str] = set()
 

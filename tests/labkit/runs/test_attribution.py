@@ -10,6 +10,7 @@ import pytest
 from labkit.runs.attribution import PARTS, attribute, exclusive_pieces
 from labkit.runs.record import Span
 from labkit.train.job import RankResult
+from labkit.train.strategies.messages import POST
 
 
 def span(
@@ -129,6 +130,14 @@ def test_handing_over_waits_for_no_stage() -> None:
     assert shares["exposed_communication"] == pytest.approx(1 / 2)
 
 
+def test_making_ready_to_receive_waits_for_no_stage() -> None:
+    first = [span("forward", 0, 9, microbatch=0)]
+    second = [span("comm_pp", 1, 2, rank=1, stage=1, microbatch=0, name=POST)]
+    shares, _ = attribute([result(first), result(second, rank=1, stage=1)])
+    assert shares["bubble"] == 0.0
+    assert shares["exposed_communication"] == pytest.approx(1 / 2)
+
+
 def test_a_message_without_a_microbatch_is_a_bubble_until_both_ranks_are_there() -> None:
     first = [
         span("forward", 0, 3),
@@ -145,14 +154,15 @@ def test_a_message_without_a_microbatch_is_a_bubble_until_both_ranks_are_there()
     assert shares["exposed_communication"] == pytest.approx((1 + 1 + 1 + 1) / 2)
 
 
-def test_a_report_is_imbalance_until_the_last_rank_comes_then_other() -> None:
+def test_a_report_is_imbalance_until_the_last_rank_comes_then_communication() -> None:
     early = [span("forward", 0, 4), span("idle", 4, 9, name="report")]
     late = [span("forward", 0, 7, rank=1), span("idle", 7, 9, rank=1, name="report")]
     shares, _ = attribute(
         [result(early, ends_s=(9.0,)), result(late, rank=1, replica=1, ends_s=(9.0,))]
     )
     assert shares["imbalance"] == pytest.approx(3 / 2)
-    assert shares["other"] == pytest.approx(2.0)
+    assert shares["exposed_communication"] == pytest.approx(2.0)
+    assert shares["other"] == pytest.approx(0.0)
 
 
 def test_dropped_steps_are_stood_for_by_the_others() -> None:

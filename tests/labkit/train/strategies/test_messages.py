@@ -62,7 +62,7 @@ def exchange(ctx: RankContext) -> list[float]:
             stage = 1 - ctx.rank
             messages.send(Message(kinds[0], stage, m), torch.full((3,), 10.0 * step + m))
         for m in reversed(order):
-            messages.post(Message(kinds[1], ctx.rank, m))
+            messages.post([Message(kinds[1], ctx.rank, m)])
         taken += [float(messages.receive(Message(kinds[1], ctx.rank, m))[0]) for m in order]
     assert recorder.comm_bytes == {"comm_pp": 2 * NUM_MESSAGES * 3 * 4}
     return taken
