@@ -128,6 +128,8 @@ def _read_numbers(
 ) -> NDArray[np.float64]:
     """(rows,) in the common column's unit; NaN where empty or unreadable."""
     decimal = field.decimal or source.decimal
+    if field.date and not field.part:
+        return read_dates(array, field)
     if field.date:
         numbers = read_dates(array, field)
     elif field.written_unit:

@@ -30,8 +30,8 @@ class Field:
         table: the source's text -> number; compared as spellings are.
         above: thresholds that make classes of a number: below or at the first is the first name
             of the category, above the last the last name.
-        date: how dates are written, as for ``strptime``, or ``"iso"``; they become days since
-            1970, or the time unit of the common column.
+        date: how dates are written, as for ``strptime``, or ``"iso"``; they become the time since
+            1970 in the common column's unit, else in ``unit``, else in days.
         part: of a date, instead of the days: year, month, day, weekday (Monday is 0), day_of_year
             or hour.
         pattern: a regular expression whose one group is what is read of a text.
@@ -88,8 +88,9 @@ def checked_field(where: str, made: Field, column: Column, units: tuple[str, ...
     """
     if column.kind == "number":
         _require_unset(where, made, column, ("codes", "spellings", "above"))
-        if made.date and not made.unit:
-            made = replace(made, unit="day" if column.unit and not made.part else "")
+        if made.date and not made.part:  # counted in days first, whatever the unit
+            unit = column.unit or made.unit or "day"
+            return replace(made, factor=conversion("day", unit, units, where).factor)
         if made.unit and not column.unit:
             raise SettingError(
                 f"{where} has unit {made.unit!r}, but the column has none; give [columns."

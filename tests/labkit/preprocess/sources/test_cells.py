@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -169,7 +170,12 @@ def test_dates_become_days() -> None:
 
 def test_dates_in_the_column_s_unit_and_parts_of_dates() -> None:
     hours = Column(name="x", unit="hour")
-    check(cells(["1970-01-02"], hours, date="iso"), [24], [0])
+    for unit in ("", "hour", "day"):
+        check(cells(["1970-01-02"], hours, date="iso", unit=unit), [24], [0])
+    check(cells(["1970-01-02"], NUMBER, date="iso", unit="hour"), [24], [0])
+    times = pd.date_range("2013-01-01", periods=9000, freq="h")
+    found = cells(times.strftime("%Y-%m-%d %H:%M").tolist(), hours, date="iso").values
+    assert found.tolist() == [376944 + n for n in range(9000)]
     for part, value in (("hour", 5), ("weekday", 2), ("month", 12), ("day_of_year", 359)):
         check(cells(["2013-12-25 05:30"], NUMBER, date="iso", part=part), [value], [0])
 

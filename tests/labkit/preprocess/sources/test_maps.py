@@ -124,6 +124,7 @@ def test_which_files_a_map_is_for() -> None:
         ({"kind": {"column": "x", "above": [2, 1]}}, "thresholds must rise"),
         ({"plain": {"column": "x", "decimal": ";"}}, "decimal ';'; choose from ., ,, either"),
         ({"plain": {"column": "x", "date": "iso", "part": "age"}}, "part 'age' of a date; choose"),
+        ({"size_cm": {"column": "x", "date": "iso"}}, "'day' is a unit of [time] and 'cm' one of"),
         ({"plain": {"column": "x", "part": "hour"}}, 'give date = "iso" or its format'),
         ({"plain": {"column": "x", "pattern": "("}}, "is no regular expression"),
         ({"plain": {"column": "x", "pattern": "a"}}, "has 0 groups; put () around what is read"),
