@@ -57,10 +57,10 @@ def things(schema: Schema) -> Callable[..., tuple[SourceMap, ...]]:
 def server_program(name: str) -> str:
     """The path of a PostgreSQL program; without one the test fails."""
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    found = shutil.which(name) or (str(places[-1]) if places else None)
-    if found is None or not places:
+    found = str(places[-1]) if places else shutil.which(name)
+    if found is None:
         pytest.fail("apt-get install postgresql")
-    return str(places[-1])
+    return found
 
 
 def free_port() -> int:
