@@ -8,6 +8,8 @@ may be changed:
 - it is *flagged* when cleaning removed it or put another in its place; a filled gap is no flag;
 - precision = wrong and flagged / flagged, recall = wrong and flagged / wrong;
 - it is *restored* when the new value is within the same distance of the truth;
+- nothing is left out as too hard: a size that is believable in two units, or a wrong label in a row
+  whose size is wrong as well, counts as missed;
 - imputation: root mean square error of what was put into gaps, those of removed values included,
   beside the error of the plain median of all rows.
 """

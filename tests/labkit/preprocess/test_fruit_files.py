@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import tomllib
 from contextlib import closing
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from labkit.preprocess.cells import read_colour_words
 from labkit.preprocess.fruit_files import _colour_words, _sizes, write_fruit_sources
 from labkit.preprocess.tasks import InThisProcess
 
@@ -60,9 +61,10 @@ def test_sizes_are_written_with_every_unit() -> None:
 
 
 def test_colour_words_and_typical_colours_belong_together() -> None:
-    words = pd.Series(["red", "orange", "yellow", "light green", "green", "dark green"])
+    text = (resources.files("labkit.preprocess") / "specs" / "fruit.toml").read_text("utf-8")
+    fields = tomllib.loads(text)["sources"]["questionnaire"]["fields"]
+    words = ["red", "orange", "yellow", "light green", "green", "dark green"]
     channels = {
-        name: read_colour_words(words, 1.0, channel=place).values
-        for place, name in enumerate(("red", "green", "blue"))
+        name: [fields[name]["table"][word] for word in words] for name in ("red", "green", "blue")
     }
-    assert _colour_words(pd.DataFrame(channels)).tolist() == words.tolist()
+    assert _colour_words(pd.DataFrame(channels)).tolist() == words

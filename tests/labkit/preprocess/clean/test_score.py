@@ -77,6 +77,11 @@ def test_labels_count_where_they_may_be_changed(total: Tally, stones: pd.DataFra
 
 def test_guesses_are_compared_with_the_truth(total: Tally) -> None:
     guesses = imputation(total)["edge_mm"]
-    assert guesses["gaps"] == 40
+    removed = sum(
+        count
+        for (name, _, what), count in total.counts.items()
+        if (name, what) == ("edge_mm", "flagged")
+    )
+    assert guesses["gaps"] == 40 + removed < 45
     assert 0 < guesses["rmse"] < guesses["rmse_median"]
     assert scores(Tally()) == []
