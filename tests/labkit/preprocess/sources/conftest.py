@@ -95,7 +95,7 @@ def postgres() -> Iterator[str]:
         run([*control, "-l", str(folder / "log"), "-o", options, "start"])
         number = int((folder / "data" / "postmaster.pid").read_text().split()[0])
         yield f"postgresql+psycopg://lab:open%20sesame@127.0.0.1:{port}/postgres"
-        run([*control, "-m", "immediate", "stop"])
+        run([*control, "-m", "fast", "stop"])
         assert not Path(f"/proc/{number}").exists() or "Z" in status(number)
     finally:
         shutil.rmtree(folder)
