@@ -11,7 +11,7 @@ from labkit.errors import SettingError
 from widgets.fields import text, toggle, write
 from widgets.panel import DESCRIPTION, FULL
 
-FRUIT, FLIGHTS, OWN = "fruit", "flights", "own files"
+FRUIT, FLIGHTS, OWN = "fruit", "flights", "files"
 ROWS = (
     5_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 12_000_000,
     24_000_000,

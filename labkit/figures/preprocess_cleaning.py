@@ -73,6 +73,9 @@ def columns_drawn(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Columns with a histogram before and after cleaning: ``edges``, ``before``, ``after``."""
     picture = picture_of(report, "cleaning")
     found = dict(picture.get("columns") or {})
+    main = picture.get("column")
+    if main in found:  # the one that was wrong most often comes first
+        found = {main: found[main], **found}
     if not found and picture.get("column") and picture.get("edges"):
         found[picture["column"]] = picture
     return {

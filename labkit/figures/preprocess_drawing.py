@@ -30,6 +30,7 @@ MEASURED = "MEASURED: counted on the workers"
 TINY_PT = 8.0
 LOG_SPREAD = 100.0  # from this ratio of the greatest to the least on, an axis is logarithmic
 MAX_CLASSES = 8
+UNKNOWN = "unknown"  # the class of a row whose label is missing
 
 
 class Bar(NamedTuple):
@@ -141,6 +142,7 @@ def accent(theme: Theme) -> str:
 
 def class_colours(theme: Theme, names: Sequence[str]) -> dict[str, str]:
     """A colour for each class, in their order; grey for those beyond what can be told apart."""
+    names = [name for name in names if name != UNKNOWN]
     if len(names) <= 1:
         return dict.fromkeys(names, accent(theme))
     palette = list(dict.fromkeys([*theme.classes, *theme.variants]))
@@ -148,6 +150,15 @@ def class_colours(theme: Theme, names: Sequence[str]) -> dict[str, str]:
         name: palette[at] if at < min(MAX_CLASSES, len(palette)) else GREY
         for at, name in enumerate(names)
     }
+
+
+def colours_of(theme: Theme, labels: Sequence[str], order: Sequence[str]) -> dict[str, str]:
+    """Colours of the classes among ``labels``, as in every picture of the same data."""
+    found = set(labels)
+    names = [*order, *sorted(found - set(order) - {UNKNOWN})]
+    colours = class_colours(theme, names)
+    shown = {name: colours[name] for name in names if name in found}
+    return {**shown, **({UNKNOWN: GREY} if UNKNOWN in found else {})}
 
 
 def class_legend(

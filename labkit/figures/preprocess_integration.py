@@ -52,7 +52,10 @@ def integration_figure(report: Mapping[str, Any], theme: Theme) -> Figure:
         height=top_height,
     )  # fmt: skip
     conflicts = details.get("conflicts") or picture.get("conflicts") or {}
-    if provenance:
+    lookups = details.get("lookups") or {}
+    if lookups and len(picture.get("rows_per_source") or ()) < 2:
+        _lookups(top, theme, lookups, step.get("rows_out") or 0)
+    elif provenance:
         _provenance(figure, top, theme, provenance, conflicts)
     else:
         _conflicts(top, theme, conflicts)
@@ -98,6 +101,16 @@ def _conflicts(axes: Axes, theme: Theme, conflicts: Mapping[str, int]) -> None:
         return
     colour = theme.spans["comm_tp"]
     draw_bars(axes, theme, [Bar(named_unit(n), c, colour) for n, c in found], rows=4)
+
+
+def _lookups(axes: Axes, theme: Theme, lookups: Mapping[str, Mapping[str, int]], rows: int) -> None:
+    """Tables that were joined: rows for which they have nothing."""
+    head(axes, theme, "rows for which a joined table has nothing")
+    bars = [
+        Bar(name, counts.get("unmatched", 0), theme.spans["comm_dp"])
+        for name, counts in lookups.items()
+    ]
+    draw_bars(axes, theme, bars, rows=4, percent_of=rows)
 
 
 def _provenance(

@@ -16,14 +16,14 @@ from labkit.figures.preprocess_drawing import (
     accent,
     bare,
     box,
-    class_colours,
     class_legend,
+    colours_of,
     draw_bars,
     head,
     headed_figure,
     say_nothing,
 )
-from labkit.figures.preprocess_words import details_of, named_unit, picture_of
+from labkit.figures.preprocess_words import class_order, details_of, named_unit, picture_of
 from labkit.figures.style import LABEL_PT, ORANGE, SMALL_PT, Theme, label_axes
 from labkit.figures.wrap import wrapped
 
@@ -40,7 +40,7 @@ def reduction_figure(report: Mapping[str, Any], theme: Theme) -> Figure:
     figure = headed_figure("Reduction: what is left of the columns", HEIGHT_IN, theme)
     height = HEIGHT_IN - TOP_IN - 2.52
     scatter = box(figure, theme, left=LEFT_IN, width=LEFT_WIDE_IN, bottom=2.52, height=height)
-    _scatter(figure, scatter, theme, picture)
+    _scatter(figure, scatter, theme, picture, class_order(report))
     dropped = box(figure, theme, left=0.15, width=4.85, bottom=0.15, height=1.52)
     _dropped(dropped, theme, reasons_of(details))
     right = {"left": RIGHT_IN, "width": RIGHT_WIDE_IN}
@@ -64,7 +64,10 @@ def reasons_of(details: Mapping[str, Any]) -> dict[str, str]:
     return {each["column"]: each.get("why") or each.get("reason", "") for each in dropped}
 
 
-def _scatter(figure: Figure, axes: Axes, theme: Theme, picture: Mapping[str, Any]) -> None:
+def _scatter(
+    figure: Figure, axes: Axes, theme: Theme, picture: Mapping[str, Any], order: Sequence[str]
+) -> None:
+    """Rows along two components, coloured by class."""
     points = picture.get("points") or {}
     xs, names = points.get("x") or [], picture.get("axes")
     if not xs or names == []:
@@ -74,7 +77,7 @@ def _scatter(figure: Figure, axes: Axes, theme: Theme, picture: Mapping[str, Any
     first, second = [*(names or ["component_1", "component_2"]), ""][:2]
     ys = points.get("y") or [0.0] * len(xs)
     labels = [str(name) for name in points.get("class") or [""] * len(xs)]
-    colours = class_colours(theme, sorted(set(labels)))
+    colours = colours_of(theme, labels, order)
     class_legend(figure, theme, colours, left=0.6, top=0.5)
     x, y = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
     for name, colour in colours.items():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from labkit.figures.preprocess_drawing import (
@@ -29,7 +30,8 @@ from labkit.figures.wrap import wrapped
 
 HEIGHT_IN, TOP_IN, BOTTOM_IN, GAP_IN = 4.6, 0.92, 0.58, 0.62
 LEFT_IN, WIDE_IN = 0.62, 8.2
-NAME_ROWS = 9
+MIDDLE_IN = 0.72
+NAME_ROWS, MAX_LINES, MAX_STRIPS = 9, 7, 24
 
 
 def transformation_figure(
@@ -51,6 +53,8 @@ def transformation_figure(
         _names(figure, theme, str(column), categories[column], details_of(report, "transformation"))
     elif column in numbers:
         _one(figure, theme, str(column), picture)
+    elif len(numbers) > MAX_LINES:
+        _strips(figure, theme, numbers[:MAX_STRIPS], picture)
     elif numbers:
         _all(figure, theme, numbers, picture)
     elif categories:
@@ -75,11 +79,11 @@ def _all(figure: Figure, theme: Theme, numbers: list[str], picture: Mapping[str,
     middles = (edges[:-1] + edges[1:]) / 2
     colours = _line_colours(theme, numbers)
     class_legend(figure, theme, {named_unit(n): c for n, c in colours.items()}, left=0.6, top=0.5)
-    width = (WIDE_IN - 0.5) / 2
+    width = (WIDE_IN - MIDDLE_IN) / 2
     for place, side in enumerate(("before", "after")):
         axes = box(
-            figure, theme, left=LEFT_IN + place * (width + 0.5), width=width, bottom=BOTTOM_IN,
-            height=HEIGHT_IN - TOP_IN - BOTTOM_IN,
+            figure, theme, left=LEFT_IN + place * (width + MIDDLE_IN), width=width,
+            bottom=BOTTOM_IN, height=HEIGHT_IN - TOP_IN - BOTTOM_IN,
         )  # fmt: skip
         for name in numbers:
             counts = _sum(picture[side].get(name) or {}, len(middles))
@@ -89,6 +93,34 @@ def _all(figure: Figure, theme: Theme, numbers: list[str], picture: Mapping[str,
         axes.grid(visible=True, color=theme.grid, linewidth=0.6)
         axes.yaxis.set_major_formatter(lambda value, _: said(value))
         head(axes, theme, side)
+        label_axes(axes, theme, x="value")
+
+
+def _strips(figure: Figure, theme: Theme, numbers: list[str], picture: Mapping[str, Any]) -> None:
+    """Many number columns: one strip each, the stronger the more rows lie there."""
+    edges = picture["edges"]
+    paint = LinearSegmentedColormap.from_list("rows", [theme.background, accent(theme)])
+    left, middle = 1.75, 0.3
+    width = (WIDE_IN + LEFT_IN - left - middle) / 2
+    for place, side in enumerate(("before", "after")):
+        axes = box(
+            figure, theme, left=left + place * (width + middle), width=width, bottom=BOTTOM_IN,
+            height=HEIGHT_IN - TOP_IN - BOTTOM_IN,
+        )  # fmt: skip
+        counts = np.array([_sum(picture[side].get(n) or {}, len(edges) - 1) for n in numbers])
+        share = np.sqrt(counts / np.maximum(counts.max(axis=1, keepdims=True), 1))
+        axes.imshow(
+            share, cmap=paint, vmin=0, vmax=1, aspect="auto", interpolation="nearest",
+            extent=(edges[0], edges[-1], len(numbers) - 0.5, -0.5),
+        )  # fmt: skip
+        names = [wrapped(named_unit(name), 22, 1) for name in numbers] if place == 0 else []
+        size = SMALL_PT if len(numbers) <= 18 else SMALL_PT - 2
+        axes.set_yticks(range(len(names)), names, fontsize=size)
+        axes.hlines(
+            np.arange(len(numbers) - 1) + 0.5, edges[0], edges[-1], color=theme.background, lw=2
+        )
+        axes.tick_params(axis="y", length=0)
+        head(axes, theme, f"{side}: the stronger, the more rows" if place == 0 else side)
         label_axes(axes, theme, x="value")
 
 
@@ -109,11 +141,11 @@ def _one(figure: Figure, theme: Theme, name: str, picture: Mapping[str, Any]) ->
     )
     colours = class_colours(theme, list(sides[0][2].get("counts", {})))
     class_legend(figure, theme, colours, left=0.6, top=0.5)
-    width = (WIDE_IN - 0.5) / 2
+    width = (WIDE_IN - MIDDLE_IN) / 2
     for place, (side, edges, counts) in enumerate(sides):
         axes = box(
-            figure, theme, left=LEFT_IN + place * (width + 0.5), width=width, bottom=BOTTOM_IN,
-            height=HEIGHT_IN - TOP_IN - BOTTOM_IN,
+            figure, theme, left=LEFT_IN + place * (width + MIDDLE_IN), width=width,
+            bottom=BOTTOM_IN, height=HEIGHT_IN - TOP_IN - BOTTOM_IN,
         )  # fmt: skip
         draw_histogram(
             axes, theme, edges, counts, colours, highest=highest_of(counts), log_counts=False

@@ -19,6 +19,7 @@ from labkit.figures.preprocess_drawing import (
     accent,
     class_colours,
     class_legend,
+    colours_of,
     draw_bars,
     draw_histogram,
     highest_of,
@@ -26,7 +27,7 @@ from labkit.figures.preprocess_drawing import (
     outside_of,
     say_nothing,
 )
-from labkit.figures.preprocess_words import named_unit, picture_of
+from labkit.figures.preprocess_words import class_order, named_unit, picture_of
 from labkit.figures.style import (
     GREY,
     LIGHT,
@@ -158,7 +159,7 @@ def _reduction(figure: Figure, column: Column, report: Report, theme: Theme) -> 
         say_nothing(axes, theme, "no components")
         return
     labels = [str(name) for name in points.get("class") or [""] * len(points["x"])][:MAX_POINTS]
-    for name, colour in class_colours(theme, sorted(set(labels))).items():
+    for name, colour in colours_of(theme, labels, class_order(report)).items():
         mine = [at for at, one in enumerate(labels) if one == name]
         axes.scatter(
             [points["x"][at] for at in mine], [points["y"][at] for at in mine],
@@ -244,4 +245,5 @@ def _inside(axes: Axes, theme: Theme, text: str) -> None:
     axes.text(
         0.98, 0.93, text, transform=axes.transAxes, ha="right", va="top",
         fontsize=TINY_PT, color=theme.foreground,
+        bbox={"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.8},
     )  # fmt: skip

@@ -111,7 +111,7 @@ def _validity(report: Mapping[str, Any]) -> Score:
     values = _values_cleaned(report, cleaning)
     share = _share(values - sum(wrong.values()), values)
     share *= _share(read, read + unreadable)
-    said = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in wrong.items())
+    said = ", ".join(f"{count:,} {kind}" for kind, count in wrong.items() if count)
     how = (
         f"values not found wrong: of {values:,} cleaning found {said or 'none'}; {unreadable:,} "
         "could not be read; what was not found is not known"

@@ -9,6 +9,7 @@ from typing import Any
 
 from labkit.errors import SettingError
 from labkit.figures.inline_svg import inline_svg
+from labkit.figures.preprocess_columns import cleaning_columns_figure
 from labkit.figures.preprocess_step import DRAWN, columns_of, step_figure, step_in_words
 from labkit.figures.preprocessing import preprocessing_figure
 from labkit.preprocess.manifest import files_of
@@ -23,7 +24,6 @@ from labkit.preprocess.report_tables import (
 
 HTML_FILE = "report.html"
 TEMPLATE = "report.html.j2"
-MAX_COLUMN_PICTURES = 8  # of cleaning, beside the first
 SHOWN_BYTES = 8  # of a checksum
 
 
@@ -134,17 +134,20 @@ def _overview(report: Mapping[str, Any]) -> str:
 def _section(report: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
     """One step: its picture, of cleaning also further columns, and its figures."""
     name = step["name"]
-    columns = columns_of(report, name)[1 : MAX_COLUMN_PICTURES + 1] if name == "cleaning" else ()
+    several = name == "cleaning" and len(columns_of(report, name)) > 1
     return {
         "name": name,
         "note": step.get("note", ""),
         "picture": _picture(report, name, None, name),
-        "columns": [
-            _picture(report, name, column, f"{name}-{place}")
-            for place, column in enumerate(columns)
-        ],
+        "columns": _every_column(report) if several else "",
         "tables": details_tables(step.get("details") or {}),
     }
+
+
+def _every_column(report: Mapping[str, Any]) -> str:
+    names = ", ".join(columns_of(report, "cleaning"))
+    alt = f"Cleaning of every column, small distributions before and after: {names}"
+    return inline_svg(cleaning_columns_figure(report), alt, "cleaning-columns")
 
 
 def _picture(report: Mapping[str, Any], step: str, column: str | None, name: str) -> str:

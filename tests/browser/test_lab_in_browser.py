@@ -23,7 +23,7 @@ def test_a_person_launches_preprocesses_trains_stops_and_sweeps(
     lab: Any, server: Any, watched: Any, shots: Path
 ) -> None:
     launch(lab)
-    preprocess(lab)
+    preprocess(lab, shots)
     shape_the_plan(lab)
     train_and_stop(lab, shots)
     sweep(lab, shots)
@@ -51,16 +51,57 @@ def launch(lab: Any) -> None:
     expect(lab.card("Cluster").get_by_role("row")).to_have_count(1 + 4)
 
 
-def preprocess(lab: Any) -> None:
-    """The three sources flow through five steps; progress moves to the end."""
+def preprocess(lab: Any, shots: Path) -> None:
+    """Sources flow through the steps that are on; each step is looked at; the page is saved."""
+    data = lab.card("Data")
+    choose_what_to_preprocess(lab, data)
     lab.press("Data", "Preprocess")
     expect(lab.state).to_have_text(RUNNING)
-    picture = lab.card("Data").get_by_role("img", name=re.compile("rows out, through"))
+    strips = data.get_by_role("group", name="Tasks by step")
+    expect(strips).to_be_visible()
+    picture = data.get_by_role("img", name=re.compile("rows out, through"))
     expect(picture).to_be_visible(timeout=LONG_MS)
     lab.wait_ready()
     expect(picture).to_have_attribute("alt", re.compile("transformation$"))
-    progress = lab.card("Data").get_by_role("progressbar", name="Progress")
+    progress = data.get_by_role("progressbar", name="Progress")
     expect(progress).to_have_attribute("aria-valuenow", "100")
+    expect(data.get_by_role("group", name="Data quality")).to_contain_text("100 %")
+    look_at_a_step(lab, data, shots)
+    lab.press("Data", "Save report")
+    link = data.get_by_role("link", name=re.compile(r"report\.html$"))
+    expect(link).to_be_visible(timeout=LONG_MS)
+    expect(link).to_have_attribute("href", re.compile(r"/files/.*report\.html$"))
+
+
+def choose_what_to_preprocess(lab: Any, data: Any) -> None:
+    """A source without a name cannot be started; a step that is off says what that means."""
+    data.get_by_role("button", name="files", exact=True).click()
+    expect(data.get_by_role("alert")).to_contain_text("Files is empty")
+    expect(data.get_by_role("textbox", name="Files")).to_be_visible()
+    expect(data.get_by_role("button", name="Preprocess", exact=True)).to_be_disabled()
+    data.get_by_role("button", name="fruit", exact=True).click()
+    expect(data.get_by_role("slider", name="Fruits")).to_be_visible()
+    reduction = data.get_by_role("checkbox", name="Reduction")
+    reduction.uncheck()
+    reasons = data.get_by_role("list", name=re.compile("Steps that are off"))
+    expect(reasons).to_contain_text("Without reduction: every column goes on")
+    expect(data.get_by_role("button", name="Reduction: off")).to_be_visible()
+    reduction.check()
+    expect(reasons).to_have_count(0)
+    expect(data.get_by_role("button", name="Preprocess", exact=True)).to_be_enabled()
+
+
+def look_at_a_step(lab: Any, data: Any, shots: Path) -> None:
+    """The large picture of a step, and of another column of it."""
+    data.get_by_role("button", name="cleaning", exact=True).click()
+    large = data.get_by_role("img", name=re.compile("^Cleaning of "))
+    expect(large).to_be_visible(timeout=LONG_MS)
+    data.get_by_role("combobox", name="Column").select_option("weight_g")
+    weight = data.get_by_role("img", name=re.compile(r"^Cleaning of weight \(g\)"))
+    expect(weight).to_be_visible(timeout=LONG_MS)
+    lab.shoot(shots / "data.png", "Data")
+    data.get_by_role("button", name="overview", exact=True).click()
+    expect(data.get_by_role("img", name=re.compile("rows out, through"))).to_be_visible()
 
 
 def shape_the_plan(lab: Any) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 
 from labkit.errors import SettingError
 from labkit.figures.preprocess_cleaning import repairs_of
+from labkit.figures.preprocess_columns import cleaning_columns_figure
 from labkit.figures.preprocess_reduction import reasons_of
 from labkit.figures.preprocess_step import (
     DRAWN,
@@ -233,3 +235,48 @@ def test_the_picture_is_told_in_one_sentence(preprocessed: Report) -> None:
     assert said.startswith("Cleaning of weight (g): distribution before and after")
     assert said.endswith("cleaning done")
     assert step_in_words({"steps": []}, "reduction").startswith("Reduction: rows along")
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_cleaning_of_every_column_is_seen_at_a_glance(preprocessed: Report, theme: Any) -> None:
+    figure = cleaning_columns_figure(preprocessed, theme)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["diameter (cm)", "weight (g)"]
+    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]
+    assert overlaps(figure) == []
+    empty = cleaning_columns_figure({"steps": []}, theme)
+    assert "no column was counted before and after" in words(empty)
+
+
+def test_many_inputs_are_strips(preprocessed: Report) -> None:
+    drawn = picture(preprocessed, "transformation")
+    names = [f"input_{number}" for number in range(12)]
+    for side in ("before", "after"):
+        drawn[side] = dict.fromkeys(names, drawn[side]["component_1"])
+    drawn["columns"] = names
+    figure = step_figure(preprocessed, "transformation")
+    assert [len(axes.images) for axes in figure.axes] == [1, 1]
+    assert figure.axes[0].images[0].get_array().shape == (12, 3)
+
+
+def test_one_source_shows_what_joined_tables_lack(preprocessed: Report) -> None:
+    picture(preprocessed, "integration")["rows_per_source"] = {"flights": 180}
+    details(preprocessed, "integration")["lookups"] = {"weather": {"matched": 126, "unmatched": 42}}
+    said = words(step_figure(preprocessed, "integration"))
+    assert {"weather", "42 (25.0%)"} <= set(said)
+
+
+def test_a_class_has_one_colour_in_all_pictures(preprocessed: Report) -> None:
+    points = picture(preprocessed, "reduction")["points"]
+    points["class"] = ["watermelon", "unknown", "orange"]
+    found = details(preprocessed, "statistics")["by_class"]
+    found["watermelon"] = found["orange"]
+    figure = step_figure(preprocessed, "reduction")
+    shown = {
+        text.get_text(): handle.get_facecolor()
+        for text, handle in zip(
+            figure.legends[0].get_texts(), figure.legends[0].get_patches(), strict=True
+        )
+    }
+    assert list(shown) == ["orange", "watermelon", "unknown"]
+    assert shown["orange"] == pytest.approx(to_rgba(LIGHT.classes[0]))
+    assert shown["watermelon"] == pytest.approx(to_rgba(LIGHT.classes[1]))
