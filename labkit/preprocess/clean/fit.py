@@ -161,7 +161,7 @@ def _look(
         surveys=surveys,
         outside=outside,
         present={name: sum(each.present[name] for each in surveys) for name in plan.columns},
-        sentinels=_new_sentinels(plan, table, surveys, outside, settings),
+        sentinels=_new_sentinels(plan, table, scale, surveys, outside, settings),
     )
 
 
@@ -265,9 +265,17 @@ def _survey(
     )
 
 
+def _outside_all(outside: Mapping[float, int], fences: Fences) -> dict[float, int]:
+    """Values outside every class's fences, and how often each occurs."""
+    values = np.array(list(outside), dtype=np.float64)
+    inside = fences.believed(values, np.full(len(values), MISSING, dtype=np.int32))
+    return {value: outside[value] for value in values[~inside].tolist()}
+
+
 def _new_sentinels(
     plan: Plan,
     table: Table,
+    scale: Mapping[str, Fences],
     surveys: Sequence[Survey],
     outside: Mapping[str, Mapping[float, int]],
     settings: CleaningSettings,
@@ -278,7 +286,8 @@ def _new_sentinels(
         if settings.of(name, "sentinels") == AUTO:
             ties = [sum(each.ties[name][at] for each in surveys) for at in range(len(quantiles))]
             edges = list(zip(quantiles, ties, strict=True))
-            new[name] = tuple(sorted({*find_sentinels(outside[name], edges), *find_heavy(edges)}))
+            far = _outside_all(outside[name], scale[name])
+            new[name] = tuple(sorted({*find_sentinels(far, edges), *find_heavy(edges)}))
     return new
 
 

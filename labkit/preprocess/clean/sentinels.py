@@ -6,29 +6,33 @@ from collections.abc import Mapping, Sequence
 
 LEAST_REPEATS = 10
 TIMES_THE_USUAL = 10
+MOST = 4
 FAR = 3.0
 
 
 def find_sentinels(
     outside: Mapping[float, int], edges: Sequence[tuple[float, int]]
 ) -> tuple[float, ...]:
-    """Values outside the fences that repeat far more often than values in the tail do.
+    """Values outside all fences that repeat far more often than values in the tail do.
+
+    Where there are more than ``MOST`` on a side, they are the tail: whoever writes sentinels uses
+    one, or one a unit.
 
     Args:
-        outside: how often each value outside the fences occurs.
+        outside: how often each value outside the fences of every class occurs.
         edges: quantiles of the column in rising order, and how many rows equal each: 1 for numbers
             that are measured, many for whole numbers.
     Returns:
         In rising order.
     """
     middle = edges[len(edges) // 2][0]
-    found = []
+    sides: tuple[list[float], list[float]] = ([], [])
     for value, count in sorted(outside.items()):
         from_its_end = edges if value < middle else edges[::-1]
         usual = next((ties for edge, ties in from_its_end if edge != value), 1)
         if count >= max(LEAST_REPEATS, TIMES_THE_USUAL * usual):
-            found.append(value)
-    return tuple(found)
+            sides[value > middle].append(value)
+    return tuple(value for side in sides if len(side) <= MOST for value in side)
 
 
 def find_heavy(edges: Sequence[tuple[float, int]]) -> tuple[float, ...]:

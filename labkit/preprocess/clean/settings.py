@@ -152,7 +152,7 @@ class CleaningSettings:
     outliers: Outliers = "auto"
     factor: float = 3.0
     threshold: float = 5.0
-    most: float = 0.02
+    most: float = 0.01
     sentinels: tuple[float, ...] | str = AUTO
     unit_slips: tuple[float, ...] = ()
     columns: Mapping[str, ColumnCleaning] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class CleaningSettings:
             )
         _check_choice("fill_categories", self.fill_categories, ("mode", "none"))
         if not 0 < self.most <= 1:
-            raise SettingError(f"most is a share of the values, not {self.most}; use 0.02")
+            raise SettingError(f"most is a share of the values, not {self.most}; use 0.01")
         if not self.odds > 1:
             raise SettingError(f"odds must be above 1, not {self.odds}; use 1000")
         exceptions = {

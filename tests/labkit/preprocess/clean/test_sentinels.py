@@ -24,6 +24,8 @@ def test_a_value_of_a_tail_whose_values_repeat_anyway_is_none() -> None:
     assert find_sentinels(outside, [*whole, (190.0, 120)]) == (9999.0,)
     assert find_sentinels(outside, [*whole, (190.0, 300)]) == ()
     assert find_sentinels({}, MEASURED) == ()
+    minutes = {float(minute): 50 for minute in range(60, 70)}
+    assert find_sentinels({-99.0: 50} | minutes, MEASURED) == (-99.0,), "ten on a side are a tail"
 
 
 def test_sentinels_that_are_a_third_of_a_column_leave_no_fence_but_lie_apart() -> None:

@@ -47,7 +47,7 @@ def test_settings_are_read_as_they_stand_in_a_file() -> None:
         ({"outliers": "tuckey"}, "outliers = 'tuckey'; choose from auto, tukey, log_tukey"),
         ({"factor": 0}, "factor must be above 0, not 0; use 3"),
         ({"threshold": -1.0}, "threshold must be above 0, not -1.0; use 5"),
-        ({"most": 2}, "most is a share of the values, not 2; use 0.02"),
+        ({"most": 2}, "most is a share of the values, not 2; use 0.01"),
         ({"odds": 1}, "odds must be above 1, not 1; use 1000"),
         ({"sentinels": "some"}, "sentinels = 'some'; give a list of numbers, or \"auto\""),
         ({"unit_slips": [0.1]}, "unit slip 0.1 must be above 1"),
