@@ -61,11 +61,12 @@ def preprocess_command(
     """Run the five steps on sources and write training shards."""
     from labkit.preprocess.choose import check_sources, chosen_spec
     from labkit.preprocess.pipeline import check_steps
-    from labkit.preprocess.preprocess import preprocess
+    from labkit.preprocess.preprocess import check_made, preprocess
     from labkit.reports import preprocess_table
 
     if not sources and spec is None:
         raise SettingError("no source is given; add --source PATH, or --spec fruit or flights")
+    check_made(more["rows"], more["seed"])
     settings = read_assignments(assignments)
     chosen = chosen_spec(spec, label, key, settings, has_sources=bool(sources))
     named = check_steps(steps.split(","))

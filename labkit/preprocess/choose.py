@@ -141,7 +141,7 @@ def _fitting_spec(paths: Sequence[str], chosen: Chosen) -> PipelineSpec:
             spec = find_spec(name)
             try:
                 find_parts(without_lookups(paths, spec), spec.sources, spec.schema)
-            except SourceError:
+            except (SourceError, SettingError):
                 continue
             return spec
     values = infer_spec_values(paths, label=chosen.label, key=chosen.key)

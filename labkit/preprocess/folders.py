@@ -1,6 +1,7 @@
 """A dataset's folder appears whole or not at all: written as a draft, then moved into place.
 
-These functions run as tasks, because the folders lie on the workers' host.
+These functions run as tasks, because the folders lie on the workers' host. A task whose worker
+dies at its end is done again, so each may find its work done.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def make_draft(draft: str, target: str) -> None:
             )
     try:
         Path(draft).parent.mkdir(parents=True, exist_ok=True)
-        Path(draft).mkdir(mode=0o700)
+        Path(draft).mkdir(mode=0o700, exist_ok=True)
         for name in SUBFOLDERS:
-            (Path(draft) / name).mkdir()
+            (Path(draft) / name).mkdir(exist_ok=True)
     except OSError as error:
         raise SettingError(
             f"cannot write in {final.parent} ({error.strerror}); choose another folder"
@@ -72,6 +73,8 @@ def begin_again(draft: str, target: str, fingerprint: Mapping[str, Any]) -> bool
 def publish(draft: str, target: str) -> None:
     """Move a finished draft to its place; an older dataset there is replaced."""
     final = Path(target)
+    if not Path(draft).exists():
+        return  # it was moved already
     for name in TEMPORARY:
         shutil.rmtree(Path(draft) / name, ignore_errors=True)
     (Path(draft) / resume.FINGERPRINT_FILE).unlink(missing_ok=True)

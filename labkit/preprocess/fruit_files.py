@@ -147,6 +147,7 @@ def _in_unit(values: pd.Series[float], factor: float) -> pd.Series[float]:
 
 def _write_market(path: Path, blocks: Iterator[FruitBlock]) -> None:
     """Inches, pounds and dollars; classes and cities by number, with a code table each."""
+    path.unlink(missing_ok=True)  # of a worker that died while it wrote
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, names in (("class", FRUITS), ("city", CITIES)):
             connection.execute(f"CREATE TABLE {table} (no INTEGER PRIMARY KEY, name TEXT)")

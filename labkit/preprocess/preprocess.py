@@ -101,7 +101,7 @@ def preprocess(
     from labkit.preprocess.resume import Resumable
     from labkit.preprocess.tasks import Executor, OnCluster
 
-    _check_settings(rows, seed)
+    check_made(rows, seed)
     steps = check_steps(steps)
     if resume and out is None:
         raise SettingError("resume=True needs out, the folder by which the work is found again")

@@ -213,5 +213,5 @@ def test_bundled_datasets_are_prepared_once(
 
 
 def test_an_unknown_dataset_is_refused(cluster4: Cluster) -> None:
-    with pytest.raises(SettingError, match="dataset 'pears' is unknown; choose from fruit, digits"):
+    with pytest.raises(SettingError, match="dataset 'pears' is unknown; choose from fruit, flights"):
         dataset_for("pears", cluster=cluster4)
