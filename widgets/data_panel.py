@@ -19,6 +19,7 @@ from widgets.panel import DESCRIPTION, FULL, Panel, action_button
 from widgets.run_export import export_folder, shown_paths
 from widgets.state import LabState
 
+NAME_LETTERS = 8  # of a dataset's folder, that tell it from others of the same name
 UNFINISHED = object()  # no dataset: the report that is shown grows
 
 
@@ -39,6 +40,8 @@ class DataPanel(Panel):
         self.sources, self.steps = SourceForm(), StepForm()
         self.tasks = TaskProgress()
         self._report: dict[str, Any] | None = None
+        self._made: Any = None  # the newest dataset,
+        self._made_on: Any = None  # which goes with its cluster
         self._reported: Any = None  # the dataset that the report is of, once it is complete
         self._saved_of: Any = None  # the dataset that the link is about
         self.start_button = action_button(
@@ -89,7 +92,7 @@ class DataPanel(Panel):
 
     def save(self) -> None:
         """Write the report of the newest dataset as one page."""
-        self.begin(self._save, lambda: self.state.dataset, "save the report")
+        self.begin(self._save, lambda: self.dataset, "save the report")
 
     def read(self) -> DataSettings:
         """The settled controls, checked.
@@ -119,7 +122,9 @@ class DataPanel(Panel):
             should_stop=self.job.stop_event.is_set,
         )
         report = dataset.to_json()
-        self.state.dataset = dataset
+        self._made, self._made_on = dataset, self.state.cluster
+        # Statistics alone leave nothing to train on: there is a report, but no training data.
+        self.state.dataset = dataset if dataset.manifest["shards"] else None
         self.state.log(
             f"{report['rows_in']:,} rows became {report['rows_out']:,} clean ones in "
             f"{report['seconds']:.1f} s"
@@ -133,7 +138,8 @@ class DataPanel(Panel):
     def _save(self, dataset: Any) -> None:
         from labkit.preprocess.report_html import write_report_html
 
-        folder = export_folder(self.state.store, f"data-{Path(dataset.folder).name}")
+        name = f"data-{dataset.name}-{Path(dataset.folder).name[-NAME_LETTERS:]}"
+        folder = export_folder(self.state.store, name)
         path = write_report_html(folder, dataset.to_json(), dataset.manifest)
         self.pump.call(lambda: self._show_files(file_links("Written:", shown_paths([path]))))
 
@@ -141,6 +147,11 @@ class DataPanel(Panel):
         self.files.value = markup
 
     # -- display -------------------------------------------------------------------------------
+
+    @property
+    def dataset(self) -> Any:
+        """The newest dataset, also one with nothing to train on; ``None`` without its cluster."""
+        return self._made if self.state.cluster is self._made_on else None
 
     @property
     def _preprocessing(self) -> bool:
@@ -160,7 +171,7 @@ class DataPanel(Panel):
         self.stop_button.disabled = self.job.state != "running" or not self._preprocessing
         self.render_message(alert(problem) or note(self._advice(), "Preprocessing"))
         self._render_progress()
-        dataset = self.state.dataset
+        dataset = self.dataset
         if not self._preprocessing and dataset is not self._reported:
             self._report = None if dataset is None else dataset.to_json()
             self._reported = dataset
@@ -173,7 +184,7 @@ class DataPanel(Panel):
             self.files.value = ""
 
     def _render_progress(self) -> None:
-        finished = self.state.dataset is not None
+        finished = self.dataset is not None
         self.progress.value = self.tasks.share() if self._preprocessing else float(finished)
         self.strips.value = self.tasks.html() if self._preprocessing else ""
 

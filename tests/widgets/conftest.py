@@ -121,6 +121,11 @@ def _pipeline_step(plan: Plan, n: int) -> list[Span]:
     ]  # fmt: skip
 
 
+def _shards() -> list[dict[str, Any]]:
+    file = {"path": "train-00000.npy", "bytes": 8, "sha256": "0" * 64}
+    return [{"split": "train", "number": 0, "rows": 90, "inputs": [file], "targets": file}]
+
+
 @dataclass
 class FakeEngine:
     """Stands in for ``labkit``.
@@ -132,6 +137,7 @@ class FakeEngine:
         data: names of the datasets that are prepared.
         runs: that were started.
         lateness: of the points of an emulated sweep.
+        shards: of the datasets that are made.
     """
 
     gate: threading.Event = field(default_factory=threading.Event)
@@ -140,6 +146,7 @@ class FakeEngine:
     data: set[str] = field(default_factory=set)
     runs: list[FakeRun] = field(default_factory=list)
     lateness: float = 0.01
+    shards: list[dict[str, Any]] = field(default_factory=_shards)
     closed: list[int] = field(default_factory=list)
     started: threading.Event = field(default_factory=threading.Event)
 
@@ -179,7 +186,7 @@ class FakeEngine:
         return SimpleNamespace(
             name=given["spec"] or "mine",
             folder="datasets/made",
-            manifest={"name": "made", "shards": []},
+            manifest={"name": "made", "shards": self.shards},
             to_json=lambda: {**report, "rows_out": 90},
         )
 

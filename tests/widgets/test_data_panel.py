@@ -154,6 +154,17 @@ def test_steps_that_are_off_are_not_done(launched: Lab, engine: Any) -> None:
     assert asked(engine)["settings"] == {}
 
 
+def test_statistics_alone_leave_a_report_but_nothing_to_train_on(
+    launched: Lab, engine: Any
+) -> None:
+    engine.shards = []
+    panel = preprocessed(launched)
+    assert launched.dataset is None
+    assert panel.picture.png
+    assert not panel.save_button.disabled
+    assert panel.progress.value == panel.progress.max
+
+
 def test_settings_that_were_chosen_are_sent(launched: Lab, engine: Any) -> None:
     form = launched.data_panel.steps
     form.options["cleaning"]["fill"].value = "mean"
@@ -175,9 +186,9 @@ def test_report_is_saved_as_a_page(launched: Lab, tmp_path: Path) -> None:
     assert not panel.save_button.disabled
     panel.save_button.click()
     launched.wait_idle(DEADLINE_S)
-    page = tmp_path / "runs" / "exports" / "data-made" / "report.html"
+    page = tmp_path / "runs" / "exports" / "data-fruit-made" / "report.html"
     assert "Preprocessing of made" in page.read_text(encoding="utf-8")
-    assert "data-made/report.html" in panel.files.value
+    assert "data-fruit-made/report.html" in panel.files.value
     preprocessed(launched)
     assert panel.files.value == ""  # it was about the one before
 
