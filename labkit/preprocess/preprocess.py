@@ -184,7 +184,8 @@ def find_dataset(folder: str) -> Dataset | None:
     )
 
 
-def _check_settings(rows: int, seed: int) -> None:
+def check_made(rows: int, seed: int) -> None:
+    """Raise a SettingError unless fruit can be made of these."""
     if not isinstance(rows, int) or rows < 1:
         raise SettingError(f"rows={rows!r} is not a count; choose a whole number >= 1")
     if not isinstance(seed, int) or seed < 0:
