@@ -22,7 +22,6 @@ from labkit.preprocess.integrate.step import integrate, read_sources
 from labkit.preprocess.parts import Part, map_parts
 from labkit.preprocess.reduce.step import reduce
 from labkit.preprocess.report import STEPS, Report, write_report
-from labkit.preprocess.report_html import write_report_html
 from labkit.preprocess.schema import Schema
 from labkit.preprocess.shards import Layout, make_manifest, write_manifest, write_part
 from labkit.preprocess.sources.find import SourcePart
@@ -123,7 +122,6 @@ def run_pipeline(
     )
     values = report.finish(rows_out=rows, shards=len(shards))
     executor.call(write_report, folder, values)
-    executor.call(write_report_html, folder, values, manifest)
     executor.call(write_manifest, folder, manifest)
     return manifest
 

@@ -72,7 +72,7 @@ def preprocess(
         steps: which of ``report.STEPS`` are done.
         settings: by step, settings to use instead of the specification's, such as
             ``{"cleaning": {"fill": "mean"}}``.
-        out: folder for the dataset; ``None`` takes a new one in the cluster's temporary folder. A
+        out: folder for the dataset and its report as a page; ``None`` takes a new one in the cluster's temporary folder. A
             dataset that is there already is replaced once the new one is complete.
         layout: of the shards: by ``samples``, or by ``features``.
         replicas: copy each shard to the own disks of so many workers, from worker to worker;
@@ -98,6 +98,7 @@ def preprocess(
     from labkit.preprocess.pipeline import check_steps, run_pipeline
     from labkit.preprocess.placement import place
     from labkit.preprocess.report import Report
+    from labkit.preprocess.report_html import write_report_html
     from labkit.preprocess.resume import Resumable
     from labkit.preprocess.tasks import Executor, OnCluster
 
@@ -105,7 +106,7 @@ def preprocess(
     steps = check_steps(steps)
     if resume and out is None:
         raise SettingError("resume=True needs out, the folder by which the work is found again")
-    target = str(Path(out).expanduser().absolute()) if out else _new_target(cluster)
+    target = str(Path(out).expanduser().absolute()) if out else _new_target(cluster, spec)
     paths = None if sources is None else _paths(sources)
     chosen = chosen_spec(spec, label, key, settings, has_sources=paths is not None)
     report = Report()
@@ -133,6 +134,9 @@ def preprocess(
             steps=steps,
             layout=layout,
         )
+        if out is not None and not Path(target).is_relative_to(str(cluster.folder)):
+            # Drawing takes a second; data that go with the cluster draw it when they are asked.
+            on_cluster.call(write_report_html, draft, report.values, manifest)
         on_cluster.call(folders.publish, draft, target)
         if replicas is not None:
             manifest = place(DaskWorkers(cluster.client), manifest, target, replicas=replicas)
@@ -192,8 +196,9 @@ def check_made(rows: int, seed: int) -> None:
         raise SettingError(f"seed={seed!r} is not a seed; choose a whole number >= 0")
 
 
-def _new_target(cluster: WorkerCluster) -> str:
-    return f"{cluster.folder}/datasets/fruit-{uuid.uuid4().hex[:8]}"
+def _new_target(cluster: WorkerCluster, spec: object) -> str:
+    name = spec if spec in PREPROCESSED else "data"
+    return f"{cluster.folder}/datasets/{name}-{uuid.uuid4().hex[:8]}"
 
 
 def _paths(sources: str | Path | Sequence[str | Path]) -> list[str]:

