@@ -17,6 +17,7 @@ from labkit.preprocess.preprocess import preprocess
 from labkit.runs.curve import Curve
 from labkit.runs.record import RunRecord
 from labkit.runs.run import Run
+from labkit.runs.step_effect import step_effect
 from labkit.runs.sweep import sweep
 from labkit.train.train import train
 from labkit.workload import Workload
@@ -32,6 +33,7 @@ __all__ = [
     "Workload",
     "launch",
     "preprocess",
+    "step_effect",
     "sweep",
     "train",
 ]

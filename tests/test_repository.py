@@ -198,6 +198,7 @@ def test_the_public_api_is_this() -> None:
         "Workload",
         "launch",
         "preprocess",
+        "step_effect",
         "sweep",
         "train",
     ]
