@@ -72,8 +72,9 @@ def preprocess(
         steps: which of ``report.STEPS`` are done.
         settings: by step, settings to use instead of the specification's, such as
             ``{"cleaning": {"fill": "mean"}}``.
-        out: folder for the dataset and its report as a page; ``None`` takes a new one in the cluster's temporary folder. A
-            dataset that is there already is replaced once the new one is complete.
+        out: folder for the dataset and its report as a page; ``None`` takes a new one in the
+            cluster's temporary folder. A dataset that is there already is replaced once the new one
+            is complete.
         layout: of the shards: by ``samples``, or by ``features``.
         replicas: copy each shard to the own disks of so many workers, from worker to worker;
             ``None`` leaves the shards in ``out``, which all ranks must then see.
