@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from distributed import Event
 
+import labkit
 from labkit.cluster.cluster import Cluster
-from labkit.errors import ClusterError, RunStopped, SourceError
+from labkit.errors import ClusterError, RunStopped, SettingError, SourceError
 from labkit.preprocess import tasks
 from labkit.preprocess.tasks import InThisProcess, OnCluster
 
@@ -131,3 +133,32 @@ def test_a_task_that_kills_every_worker_is_given_up(
     executor.begin("dying", 1)
     with pytest.raises(ClusterError, match="2 workers died one after the other on the same task"):
         executor.map(die, [0])
+
+
+HELD: list[bytearray] = []
+
+
+def fill_memory(number: int, *, up_to_bytes: int) -> int:
+    """Hold memory that Dask does not know of, as a library's pool does."""
+    HELD.append(bytearray(up_to_bytes - psutil.Process().memory_info().rss))
+    HELD[-1][::4096] = b"x" * len(HELD[-1][::4096])
+    return number
+
+
+def test_workers_paused_for_want_of_memory_are_explained_within_ten_seconds() -> None:
+    limit_bytes = 500_000_000
+    with labkit.launch(1, device="cpu", memory_limit_bytes=limit_bytes) as cluster:
+        executor = OnCluster(cluster.client)
+        executor.begin("hoarding", 9)
+        assert executor.map(fill_memory, [0], up_to_bytes=int(0.87 * limit_bytes)) == [0]
+        while not executor._paused_workers():
+            time.sleep(0.05)
+        started_s = time.monotonic()
+        with pytest.raises(ClusterError, match=r"paused, because over 80 % of the memory limit"):
+            executor.map(operator.neg, range(8))
+        assert time.monotonic() - started_s < 10
+
+
+def test_less_memory_than_an_idle_worker_needs_is_refused() -> None:
+    with pytest.raises(SettingError, match="memory_limit_bytes=1000 is less than an idle worker"):
+        labkit.launch(1, device="cpu", memory_limit_bytes=1000)
