@@ -14,7 +14,7 @@ import pandas as pd
 
 from labkit.preprocess.fruit import BLOCK_ROWS, LABEL, make_block
 
-DAYS = ("orange",) * 3 + ("watermelon",) * 9
+DAYS = ("orange",) * 6 + ("watermelon",) * 18
 ORANGES = 0.65  # of the harvest
 NUM_CRATES = 40_000
 
