@@ -44,7 +44,8 @@ def step_effect_figure(effect: StepEffect, theme: Theme = LIGHT) -> Figure:
     """
     height_in = TOP_IN + BOTTOM_IN + ROW_IN * len(effect.variants)
     figure = new_figure(height_in, theme)
-    title = f"What each step does to learning: {effect.workload} on {effect.dataset}"
+    on = "" if effect.workload == effect.dataset else f" on {effect.dataset}"
+    title = f"What each step does to learning: {effect.workload}{on}"
     for x, align, text, size, weight, colour in (
         (EDGE_IN / WIDTH_IN, "left", title, TITLE_PT, "bold", theme.foreground),
         (1 - EDGE_IN / WIDTH_IN, "right", MEASURED, TICK_PT, "normal", theme.muted),
@@ -79,8 +80,10 @@ def _accuracies(axes: Axes, theme: Theme, effect: StepEffect) -> None:
         spread = variant.accuracy
         if spread is None:
             axes.text(
-                axes.get_xlim()[0], row, f"  not trained: {wrapped(variant.reason, 56, 2)}",
-                va="center", fontsize=SMALL_PT, color=theme.muted,
+                0.015, row, wrapped(f"not trained: {variant.reason}", 62, 2), va="center",
+                fontsize=SMALL_PT - 0.5, color=theme.foreground, zorder=5,
+                transform=axes.get_yaxis_transform(),
+                bbox={"facecolor": theme.background, "edgecolor": "none", "pad": 1},
             )  # fmt: skip
             continue
         axes.plot([spread.low, spread.high], [row, row], color=colour, lw=2.5, alpha=0.45)
@@ -90,12 +93,13 @@ def _accuracies(axes: Axes, theme: Theme, effect: StepEffect) -> None:
         axes.annotate(
             f"{spread.mean:.1%}", (spread.mean, row), xytext=(0, 6), textcoords="offset points",
             ha="center", va="bottom", fontsize=SMALL_PT, color=theme.foreground,
+            bbox={"facecolor": theme.background, "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )  # fmt: skip
     first = effect.variants[0].accuracy
     if first is not None:
         axes.axvline(first.mean, color=theme.muted, lw=1.0, ls=(0, (5, 3)), zorder=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"[:5]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
     label_axes(axes, theme, x=f"share of held-out things that are right, by {effect.judged_by}")
 
 

@@ -100,7 +100,7 @@ class VariantEffect:
         return some + failed[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StepEffect:
     """Learning with all steps and without some; grows seed by seed. Seconds are measured.
 
@@ -199,7 +199,7 @@ class StepEffect:
         said = "".join(f"\n- {remark}" for remark in self.remarks)
         return f"MEASURED, {len(self.variants[0].trials)} seeds\n\n{table}\n{said}"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = self.lines()
         widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
         table = [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import labkit
@@ -98,6 +99,59 @@ def test_json_and_tables_hold_every_variant(effect: StepEffect) -> None:
     assert values["variants"][3]["accuracy"] is None
     assert str(effect).count("\n") == 5
     assert "| no cleaning |" in effect._repr_markdown_()
+
+
+def test_each_seed_draws_its_own_data(two_workers: Cluster) -> None:
+    drawn = labkit.step_effect(
+        SMALL, cluster=two_workers, rows=1000, seeds=range(2), steps=20, variants=["all steps"]
+    )
+    first, second = drawn.variants[0].trials
+    assert first.accuracy == second.accuracy == 1.0
+    assert first.accuracy_recorded != second.accuracy_recorded  # other labels are wrong
+
+
+PEBBLES = """
+name = "pebbles"
+key = "no"
+label = "kind"
+[columns]
+no = {}
+size = {}
+weight = {}
+kind = { kind = "category", names = ["flint", "chalk"] }
+[sources.beach.fields]
+no = "no"
+size = "size"
+weight = "weight"
+kind = "kind"
+"""
+
+
+def test_any_data_that_a_specification_describes_can_be_judged(
+    two_workers: Cluster, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    chalk = random.random(1200) < 0.5
+    table = pd.DataFrame(
+        {
+            "no": np.arange(1200),
+            "size": random.normal(np.where(chalk, 5.0, 3.0), 0.4),
+            "weight": np.where(random.random(1200) < 0.1, np.nan, random.normal(1e6, 3e5, 1200)),
+            "kind": np.where(chalk, "chalk", "flint"),
+        }
+    )
+    table.to_csv(tmp_path / "beach.csv", index=False)
+    (tmp_path / "pebbles.toml").write_text(PEBBLES)
+    found = labkit.step_effect(
+        SMALL, cluster=two_workers, sources=[tmp_path / "beach.csv"], seeds=range(1), steps=20,
+        spec=tmp_path / "pebbles.toml", variants=["all steps", "no cleaning", "no step"],
+    )  # fmt: skip
+    assert (found.dataset, found.judged_by) == ("pebbles", "recorded class")
+    whole, gaps, untreated = (variant.accuracy for variant in found.variants)
+    assert whole is not None
+    assert gaps is not None  # a gap is the mean once it is scaled: enough to train
+    assert whole.mean > 0.95
+    assert untreated is None
 
 
 def test_stopped_at_once_there_is_nothing(two_workers: Cluster) -> None:
