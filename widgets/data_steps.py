@@ -26,8 +26,8 @@ CHOICES: Mapping[str, Mapping[str, tuple[str, tuple[Any, ...], str]]] = MappingP
         "cleaning": {
             "fill": (
                 "Fill gaps by",
-                ("group_median", "group_mean", "median", "mean", "mode", "none"),
-                "what is put where a number is missing; groups are the classes of the label",
+                ("median", "mean", "mode", "group_median", "group_mean", "none"),
+                "what is put where a number is missing; a group is a class, and gives it away",
             ),
             "outliers": (
                 "Outliers by",

@@ -54,28 +54,40 @@ class RowsInMemory:
 
 @dataclass(frozen=True, slots=True)
 class ArrowRows:
-    """Ranges of rows of Arrow files, one after the other, memory-mapped.
+    """Ranges of batches of Arrow files, one after the other.
+
+    They are read and not memory-mapped: mapping a file whole counts all its pages as the worker's
+    memory for a moment, which Dask may restart it for.
 
     Attributes:
-        pieces: ``(path, start, stop)`` each.
+        pieces: ``(path, first, stop)`` each, batches from ``first`` to before ``stop``; ``None``
+            as ``stop`` reads to the end.
         columns: that are read; ``None`` reads all.
     """
 
-    pieces: tuple[tuple[str, int, int], ...]
+    pieces: tuple[tuple[str, int, int | None], ...]
     columns: tuple[str, ...] | None = None
 
     def read(self) -> pd.DataFrame:
-        """The rows, read-only where no copy was needed."""
-        tables = []
-        for path, start, stop in self.pieces:
-            with pa.memory_map(path) as source:
-                table = pa.ipc.open_file(source).read_all()
-            tables.append(table.slice(start, stop - start))
-        table = pa.concat_tables(tables)
-        if self.columns is not None:
-            table = table.select(list(self.columns))
-        frame: pd.DataFrame = table.to_pandas(split_blocks=True)
-        return frame
+        """The rows; not to be changed, since columns may share what was read."""
+        frame: pd.DataFrame = self._table().to_pandas(split_blocks=True)
+        return frame if self.columns is None else frame[list(self.columns)]
+
+    def _table(self) -> pa.Table:
+        batches: list[pa.RecordBatch] = []
+        for path, first, stop in self.pieces:
+            with pa.OSFile(path) as source:
+                reader = pa.ipc.open_file(source, options=self._options(source))
+                end = reader.num_record_batches if stop is None else stop
+                batches += [reader.get_batch(number) for number in range(first, end)]
+        return pa.Table.from_batches(batches, reader.schema)
+
+    def _options(self, source: pa.NativeFile) -> pa.ipc.IpcReadOptions:
+        if self.columns is None:
+            return pa.ipc.IpcReadOptions()
+        schema = pa.ipc.open_file(source).schema
+        fields = [schema.get_field_index(name) for name in self.columns]
+        return pa.ipc.IpcReadOptions(included_fields=fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +159,25 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     return pa.schema([*own, *((each.name, ARROW_TYPES[each.kind]) for each in schema.columns)])
 
 
-def write_arrow(frame: pd.DataFrame, path: str | Path, schema: Schema) -> None:
-    """Write rows as an Arrow file that can be memory-mapped; it is there whole, or not at all."""
+def write_arrow(
+    frame: pd.DataFrame, path: str | Path, schema: Schema, cuts: Sequence[int] = ()
+) -> None:
+    """Write rows as an Arrow file; it is there whole, or not at all.
+
+    Args:
+        frame: the rows.
+        path: of the file.
+        schema: of the rows.
+        cuts: (batches + 1,) first row of each batch, and the number of rows; one batch without.
+    """
     target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
-    table = pa.Table.from_pandas(frame, schema=arrow_schema(schema), preserve_index=False)
-    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+    types = arrow_schema(schema)
+    table = pa.Table.from_pandas(frame, schema=types, preserve_index=False).combine_chunks()
+    empty = pa.RecordBatch.from_pylist([], types)
+    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, types) as writer:
+        for start, stop in pairwise(cuts or (0, len(frame))):
+            # a table without rows writes no batch, and batches are found by their number
+            chunks = table.slice(start, stop - start).to_batches()
+            writer.write_batch(chunks[0] if chunks else empty)
     draft.replace(target)

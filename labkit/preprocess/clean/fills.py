@@ -46,7 +46,7 @@ def find_fills(
     for name in plan.columns:
         method = settings.of(name, "fill")
         if method == "related" and not any(name in pair.columns for pair in plan.related):
-            method = "group_median"
+            method = "group_median" if settings.group else "median"
         group, number = plan.groups.get(name, ("", plan.num_classes))
         median = table[name, ALL][0.5]
         if method == "constant":
@@ -58,6 +58,8 @@ def find_fills(
         elif method in ("mean", "group_mean"):
             means = merge_means([each.sums[name] for each in surveys])
             fills[name] = fill_of(method, means if method == "group_mean" else means[-1:], group)
+        elif method == "related" and not settings.group:
+            fills[name] = fill_of(method, [median], "")
         elif method in ("group_median", "related"):
             keys = [(name, group, code) if group else (name, code) for code in range(number)]
             fills[name] = fill_of(method, [*(table[key][0.5] for key in keys), median], group)

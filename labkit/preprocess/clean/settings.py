@@ -119,7 +119,9 @@ class CleaningSettings:
 
     Attributes:
         fill: of numbers: ``mean``, ``median``, ``mode``, ``group_mean``, ``group_median``,
-            ``related`` (from the related column, else the group's median) or ``none``.
+            ``related`` (from the related column, else the median) or ``none``. Filling by the
+            label's groups gives the label away in the training rows: a model learns to read it
+            there, and finds nothing in new rows.
         fill_categories: of categories other than the label: ``mode`` or ``none``.
         group: category column whose groups are filled apart; empty for the label. Test rows are
             filled by the value over all when the group is the label, as theirs is not looked at.
@@ -146,7 +148,7 @@ class CleaningSettings:
     detect and handle outliers.
     """
 
-    fill: Fill = "group_median"
+    fill: Fill = "median"
     fill_categories: Literal["mode", "none"] = "mode"
     group: str = ""
     outliers: Outliers = "auto"

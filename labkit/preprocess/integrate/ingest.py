@@ -34,5 +34,5 @@ def ingest(
     keys = block_key(frame, schema, settings) if settings.match else frame[KEY].to_numpy()
     order, offsets = order_by_bucket(keys)
     path = Path(folder) / FOLDER / f"read-{number:05d}.arrow"
-    write_arrow(frame.iloc[order], path, schema)
+    write_arrow(frame.iloc[order], path, schema, offsets)
     return Ingested(str(path), offsets, dict(read.counts), aside)

@@ -54,5 +54,5 @@ def match_bucket(
     matched = match_rows(frame, schema, settings)
     order, offsets = order_by_bucket(matched.frame[KEY].to_numpy())
     path = Path(folder) / "work" / f"matched-{number:05d}.arrow"
-    write_arrow(matched.frame.iloc[order], path, schema)
+    write_arrow(matched.frame.iloc[order], path, schema, offsets)
     return Ingested(str(path), offsets, matching=dict(matched.counts))

@@ -1,8 +1,9 @@
 """Moving rows so that all rows of one thing meet: the one place where rows change their part.
 
 Each source part is written once, its rows ordered by a fine bucket, a hash of what they are
-matched by. A coarse bucket is then a run of fine ones, and reading it takes one slice of each
-file, memory-mapped: no row passes through the client or the scheduler, and no tiny files are made.
+matched by, each bucket a batch. A coarse bucket is then a run of fine ones, and reading it takes
+those batches of each file: no row passes through the client or the scheduler, and no tiny files
+are made.
 Dask's own shuffle does the same for data frames, but wants a gigabyte a worker, and its progress
 cannot be seen.
 """
@@ -28,7 +29,7 @@ class Ingested:
     """One source part, written in the common columns.
 
     Attributes:
-        path: of the Arrow file, rows ordered by fine bucket and in their order within.
+        path: of the Arrow file, a batch for each fine bucket, its rows in their order.
         offsets: (NUM_FINE + 1,) first row of each fine bucket.
         counts: of reading, by name; see ``sources.read``.
         set_aside: rows that were set aside, by reason.
@@ -76,7 +77,7 @@ def bucket_parts(ingested: Sequence[Ingested]) -> list[Part]:
             place,
             ArrowRows(
                 tuple(
-                    (each.path, each.offsets[first], each.offsets[last])
+                    (each.path, first, last)
                     for each in ingested
                     if each.offsets[last] > each.offsets[first]
                 )

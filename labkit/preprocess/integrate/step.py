@@ -135,9 +135,7 @@ def integrate(
             details=merged.details,
             picture={**merged.picture, "rows_out": kept},
         )
-    parts = [
-        Part(place, ArrowRows(((each.path, 0, each.num_rows),))) for place, each in enumerate(done)
-    ]
+    parts = [Part(place, ArrowRows(((each.path, 0, None),))) for place, each in enumerate(done)]
     return StepResult(parts=parts, schema=lookups.schema, rows_out=kept, note=merged.note)
 
 

@@ -25,10 +25,7 @@ def describe_sources(
         report: takes the ``statistics`` entry and the step.
     """
     report.begin_step()
-    parts = [
-        Part(place, ArrowRows(((each.path, 0, each.num_rows),)))
-        for place, each in enumerate(ingested)
-    ]
+    parts = [Part(place, ArrowRows(((each.path, 0, None),))) for place, each in enumerate(ingested)]
     names = [source.name for source in spec.sources]
     found = describe(executor, parts, spec.schema, sources=names)
     counts = add_counts([each.counts for each in ingested])

@@ -37,7 +37,7 @@ def total(stones: pd.DataFrame, schema: Schema) -> Tally:
             "error": ["noise"] * 40 + ["drift"] * 40 + ["flip"] * 40,
         }
     )
-    settings = CleaningSettings(evidence=("grey", "edge_mm"))
+    settings = CleaningSettings(evidence=("grey", "edge_mm"), fill="group_median")
     rules = find_rules(InThisProcess(), parts_of(spoilt, 1), schema, settings).rules
     tallies = []
     for start, stop in ((0, 1000), (1000, 4000)):

@@ -99,7 +99,9 @@ def test_nothing_is_missing_afterwards_and_details_say_what_was_done(
     gaps = int(told["price_eur"].isna().sum()) + details["outliers"].get("price_eur", 0)
     assert details["filled"]["price_eur"] == gaps
     assert details["relabelled"] == int((told["fruit"] != after["fruit"]).sum()) > 50
-    assert details["fills"]["price_eur"] == "group_median"
+    assert details["fills"]["price_eur"] == "median"
+    filled = after.loc[told["price_eur"].isna(), "price_eur"]
+    assert filled.nunique() == 1, "what fills a gap does not tell the class"
     for words in ("unit slips put right", "sentinels", "gaps filled", "relabelled"):
         assert words in cleaned.note
     json.dumps(dict(details), allow_nan=False)

@@ -62,7 +62,7 @@ def integrated(folder: Path, rows: pd.DataFrame, cuts: int) -> tuple[pd.DataFram
         frame = part.load()
         order, offsets = order_by_bucket(block_key(frame, SCHEMA, SETTINGS))
         path = folder / "work" / f"read-{part.number}.arrow"
-        write_arrow(frame.iloc[order], path, SCHEMA)
+        write_arrow(frame.iloc[order], path, SCHEMA, offsets)
         ingested.append(Ingested(str(path), offsets))
     here = InThisProcess()
     matched = meet_by_likeness(here, ingested, SCHEMA, SETTINGS, str(folder))

@@ -25,7 +25,7 @@ def written(keys: np.ndarray, folder: Path, name: str) -> Ingested:
     order, offsets = order_by_bucket(keys)
     frame = pd.DataFrame({KEY: keys, SOURCE: np.int8(0), "size": np.arange(len(keys)) * 1.0})
     path = folder / f"{name}.arrow"
-    write_arrow(frame.iloc[order], path, SCHEMA)
+    write_arrow(frame.iloc[order], path, SCHEMA, offsets)
     return Ingested(str(path), offsets)
 
 
