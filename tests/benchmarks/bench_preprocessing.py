@@ -4,8 +4,8 @@
 
 Makes the fruit sources once, unless FOLDER holds them already, then takes them through the five
 steps with one worker and with two, each limited to LIMIT_MB, and through the same steps with pandas
-and scikit-learn, each in a fresh process. Prints wall and CPU seconds, peak memory of a process and the ratios, taken in one run; the
-shards of one worker and of two must have the same checksums.
+and scikit-learn, each in a fresh process. Prints wall and CPU seconds, peak memory of a process and
+the ratios, taken in one run; the shards of one worker and of two must have the same checksums.
 """
 
 from __future__ import annotations
