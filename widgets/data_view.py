@@ -43,7 +43,7 @@ class ReportView:
 
     def __init__(self, image: LiveImage) -> None:
         self.image = image
-        self.step = toggle("Show", {OVERVIEW: "one small picture of each step"}, "112px")
+        self.step = toggle("Show", {OVERVIEW: "one small picture of each step"}, "124px")
         self.column = dropdown("Column", [ALL_COLUMNS])
         self.column.layout = ipw.Layout(width="330px")
         self.quality, self.about = ipw.HTML(), ipw.HTML()
