@@ -6,9 +6,11 @@ and counted. Texts are worked on as their distinct values, each once.
 
 from __future__ import annotations
 
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
+import pint
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -22,6 +24,12 @@ from labkit.preprocess.sources.units import unit_registry
 
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 SIZE = r"^(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\d\s].{0,19})?$"
+
+# What pint raises for a text that is no unit: its own errors, and those of what parses for it.
+NO_UNIT = (
+    pint.PintError, TokenError, SyntaxError, AttributeError, KeyError, TypeError, ValueError,
+    AssertionError, ArithmeticError,
+)  # fmt: skip
 
 
 class Cells(NamedTuple):
@@ -197,7 +205,7 @@ def _written_scale(
             at_zero, at_one = (
                 float(registry.Quantity(n, theirs).to(column.unit).magnitude) for n in (0, 1)
             )
-        except Exception:  # pint raises what Python's tokenizer does
+        except NO_UNIT:
             continue
         return at_one - at_zero, at_zero
     return np.nan, np.nan
