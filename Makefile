@@ -9,7 +9,7 @@ ARGS :=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help lab demo test check lint types tested browser clean
+.PHONY: help lab demo test check lint types tested browser postgres clean
 .NOTPARALLEL:
 
 help: ## show this
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed-core ## set up and run the main job without a browser
 # A suite that passed leaves a mark with the hash of all files, so that `make check` right after
 # `make test` does not run it again. The hash is taken first: a file that is edited while the tests
 # run does not count as tested.
-test: $(VENV)/.installed-test browser ## set up, browser included, and run every test
+test: $(VENV)/.installed-test browser postgres ## set up, browser included, and run every test
 	@[ -n "$(ARGS)" ] || rm -f $(VENV)/.tested-*
 	@tree=$$($(TREE)); $(BIN)/pytest $(ARGS) && \
 	if [ -n "$$tree" ] && [ -z "$(ARGS)" ]; then touch "$(VENV)/.tested-$$tree"; fi
@@ -77,6 +77,18 @@ browser:
 	    --no-install-recommends chromium fonts-dejavu-core; \
 	else \
 	  echo "The browser tests need Chromium: sudo apt-get install chromium" >&2; exit 1; \
+	fi
+
+# The tests of databases start a PostgreSQL server of their own.
+postgres:
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	  exit 0; \
+	fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes \
+	    --no-install-recommends postgresql; \
+	else \
+	  echo "The tests of databases need PostgreSQL: sudo apt-get install postgresql" >&2; exit 1; \
 	fi
 
 clean: ## remove the environment and all caches
