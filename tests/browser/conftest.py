@@ -250,9 +250,14 @@ class LabPage:
         """A screenshot of the whole lab, taller than the window, or of one card."""
         self.page.set_viewport_size({"width": 1400, "height": 4200})
         shown = self.page.locator(".lab-root") if card is None else self.card(card)
-        shown.evaluate("root => root.scrollIntoView()")
-        box = shown.bounding_box()
-        assert box is not None
+        # JupyterLab takes cells off the page and puts them back while the window's size changes.
+        box = None
+        deadline = time.monotonic() + LONG_MS / 1000
+        while box is None and time.monotonic() < deadline:
+            shown.evaluate("root => root.scrollIntoView()")
+            self.page.wait_for_timeout(200)
+            box = shown.bounding_box()
+        assert box is not None, f"{card or 'the lab'} did not come back on the page"
         self.page.screenshot(path=path, clip=box)
         self.page.set_viewport_size({"width": 1400, "height": 1000})
 
