@@ -230,8 +230,7 @@ class Cluster:
         message = event[1]
         gang = self._gangs.get(message["run"])
         if gang is not None:
-            for item in message["events"]:
-                gang.inbox.put(("event", message["rank"], item))
+            gang.inbox.put(("events", message["rank"], message["events"]))
 
     def _take_cluster_event(self, event: tuple[float, Any]) -> None:
         """On the client's IO thread: tell the gangs of a worker that was lost."""

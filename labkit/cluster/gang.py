@@ -262,8 +262,10 @@ class Gang:
                 self._ask_to_stop()
             elif message[0] == "close":
                 return ClusterError(f"the cluster was closed while run {self.run} was on it")
-            elif message[0] == "event":
-                self._handle_event(*message[1:])
+            elif message[0] == "events":
+                rank, pickled = message[1:]
+                for event in pickle.loads(pickled):
+                    self._handle_event(rank, event)
             elif message[0] in ("ended", "lost"):
                 failure = self._handle_end(*message)
                 if failure is not None:

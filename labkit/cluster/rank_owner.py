@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import pickle
 import select
 import signal
 import socket
@@ -265,7 +266,7 @@ class RankOwner(WorkerPlugin):
                 if job.run in self.ranks.ended:
                     child.kill()
             elif kind == "started":
-                self._log(topic, job, [{"type": "started", "at_s": rest[0]}])
+                self._log(topic, job, pickle.dumps([{"type": "started", "at_s": rest[0]}]))
             elif kind == "events":
                 self._log(topic, job, rest[0])
             elif kind == "done":
@@ -288,7 +289,8 @@ class RankOwner(WorkerPlugin):
                     at_s=at_s,
                 )
 
-    def _log(self, topic: str, job: RankJob, events: list[dict[str, Any]]) -> None:
+    def _log(self, topic: str, job: RankJob, events: bytes) -> None:
+        """Pass pickled events on to the client."""
         self.worker.log_event(topic, {"run": job.run, "rank": job.rank, "events": events})
 
     def _output(self, job: RankJob) -> str:

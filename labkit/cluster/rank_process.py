@@ -94,7 +94,9 @@ class _Link:
         with self.sending:
             while self.waiting:
                 size = min(len(self.waiting), MAX_EVENTS_A_FLUSH)
-                self.send("events", [self.waiting.popleft() for _ in range(size)])
+                events = [self.waiting.popleft() for _ in range(size)]
+                # Bytes, so that neither the worker nor the scheduler takes the events apart.
+                self.send("events", pickle.dumps(events))
 
     def _flush_forever(self) -> None:
         while True:

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/bench_spans.py [REPEATS] [WORKLOAD ...]
 
-Spans: every other step of a training is recorded, so that what disturbs the machine disturbs both
-halves; the ratio of their median steps is the overhead. Closure: the share of the time after the
+Spans: half of the steps of a training, drawn at random, are recorded, so that what disturbs the
+machine disturbs both halves, and what happens in every second step is not taken for the record's
+cost; the ratio of their median steps is the overhead. Closure: the share of the time after the
 start-up that the attribution leaves to "other". Bytes: measured over formula.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from itertools import pairwise
+from random import Random
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -24,7 +25,7 @@ from labkit.train.train import bundled_dataset
 from labkit.workload import find_workload
 
 STEPS = 60
-WARMUP = 3  # odd, so that the first step after it is recorded
+WARMUP = 3
 PLANS = {"one device": Plan(), "data 2": Plan(dp=2), "1f1b 2": Plan(pp=2), "tensor 2": Plan(tp=2)}
 
 
@@ -35,22 +36,26 @@ def overheads(ctx: RankContext, job: TrainJob, repeats: int) -> list[float]:
 
     add, span = SpanRecorder.add, SpanRecorder.span
 
-    def add_in_even_steps(self: SpanRecorder, *args: Any, **kwargs: Any) -> None:
-        if self.step % 2 == 0:
+    chosen: set[int] = set()
+
+    def add_in_chosen_steps(self: SpanRecorder, *args: Any, **kwargs: Any) -> None:
+        if self.step in chosen:
             add(self, *args, **kwargs)
 
-    def span_in_even_steps(self: SpanRecorder, *args: Any, **kwargs: Any) -> Any:
-        return nullcontext() if self.step % 2 else span(self, *args, **kwargs)
+    def span_in_chosen_steps(self: SpanRecorder, *args: Any, **kwargs: Any) -> Any:
+        return span(self, *args, **kwargs) if self.step in chosen else nullcontext()
 
     ratios = []
+    steps = range(WARMUP, job.num_steps)
     with (
-        patch.object(SpanRecorder, "add", add_in_even_steps),
-        patch.object(SpanRecorder, "span", span_in_even_steps),
+        patch.object(SpanRecorder, "add", add_in_chosen_steps),
+        patch.object(SpanRecorder, "span", span_in_chosen_steps),
     ):
-        for _ in range(repeats):
+        for repeat in range(repeats):
+            chosen = set(Random(repeat).sample(steps, len(steps) // 2))  # the same on every rank
             ends_s = run_rank(ctx, job).step_ends_s
-            seconds = [end_s - start_s for start_s, end_s in pairwise(ends_s)]  # of step 1, 2, ...
-            recorded, silent = seconds[WARMUP::2], seconds[WARMUP + 1 :: 2]
+            recorded = [ends_s[step] - ends_s[step - 1] for step in steps if step in chosen]
+            silent = [ends_s[step] - ends_s[step - 1] for step in steps if step not in chosen]
             ratios.append(median(recorded) / median(silent))
     return ratios
 
