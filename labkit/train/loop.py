@@ -26,6 +26,7 @@ from labkit.train.strategies.parallel_model import ParallelModel
 REPORT_S = 0.4  # the plots move twice a second; every 0.2 s costs a fast model 1 %
 EAGER_REPORTS = 2  # the first steps are reported one by one, so that something is seen at once
 MAX_STEPS_A_REPORT = 64
+SPANS_S = 1.0  # a timeline need not move as often as a loss
 MAX_SPANS_AN_EVENT = 200
 
 
@@ -70,6 +71,7 @@ class Reporter:
         self.time_scale = time_scale
         self.steps_to_next = 1
         self._num_reports = 0
+        self._next_spans_s = 0.0
         self._shares: list[Tensor] = []
 
     def add(self, share: Tensor) -> bool:
@@ -108,11 +110,17 @@ class Reporter:
         return max(1, min(wanted, left, MAX_STEPS_A_REPORT))
 
     def _tell(self, losses: list[float]) -> None:
-        spans = self.recorder.take_new(MAX_SPANS_AN_EVENT)
-        event = {"type": "spans", "rank": self.ctx.rank, "spans": [tuple(span) for span in spans]}
-        self.ctx.emit(event)
-        if self.ctx.rank != 0:
-            return
+        if self.ctx.now() >= self._next_spans_s:
+            self._next_spans_s = self.ctx.now() + SPANS_S
+            self._tell_spans()
+        if self.ctx.rank == 0:
+            self._tell_steps(losses)
+
+    def _tell_spans(self) -> None:
+        spans = [tuple(span) for span in self.recorder.take_new(MAX_SPANS_AN_EVENT)]
+        self.ctx.emit({"type": "spans", "rank": self.ctx.rank, "spans": spans})
+
+    def _tell_steps(self, losses: list[float]) -> None:
         done = len(self.result.steps)
         ends_s = [self.result.loop_start_s, *self.result.step_ends_s]
         new = [
