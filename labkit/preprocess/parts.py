@@ -178,7 +178,7 @@ def write_arrow(
     table = pa.Table.from_arrays(columns, schema=types)
     empty = pa.RecordBatch.from_pylist([], types)
     with (
-        pa.output_stream(str(draft), buffer_size=BUFFER_BYTES) as sink,
+        pa.output_stream(str(draft), None, BUFFER_BYTES) as sink,
         pa.ipc.new_file(sink, types) as writer,
     ):
         for start, stop in pairwise(cuts or (0, len(frame))):
