@@ -30,7 +30,8 @@ from labkit.figures.wrap import wrapped
 HEIGHT_IN, TOP_IN = 5.6, 0.92
 LEFT_IN, LEFT_WIDE_IN = 0.62, 4.35
 RIGHT_IN, RIGHT_WIDE_IN = 5.75, 3.05
-MAX_DROPPED, MAX_COMPONENTS = 5, 24
+MAX_COMPONENTS = 24
+DROPPED_IN, LINE_PT, GAP_LINES = 1.52, 1.3 * SMALL_PT, 0.2
 IMPORTANCE_ROWS, MAX_COMPARED = 5, 14
 
 
@@ -41,7 +42,7 @@ def reduction_figure(report: Mapping[str, Any], theme: Theme) -> Figure:
     height = HEIGHT_IN - TOP_IN - 2.52
     scatter = box(figure, theme, left=LEFT_IN, width=LEFT_WIDE_IN, bottom=2.52, height=height)
     _scatter(figure, scatter, theme, picture, class_order(report))
-    dropped = box(figure, theme, left=0.15, width=4.85, bottom=0.15, height=1.52)
+    dropped = box(figure, theme, left=0.15, width=4.85, bottom=0.15, height=DROPPED_IN)
     _dropped(dropped, theme, reasons_of(details))
     right = {"left": RIGHT_IN, "width": RIGHT_WIDE_IN}
     scree = box(figure, theme, bottom=HEIGHT_IN - TOP_IN - 0.95, height=0.95, **right)
@@ -162,22 +163,24 @@ def _dropped(axes: Axes, theme: Theme, dropped: Mapping[str, str]) -> None:
         say_nothing(axes, theme, "every column says something of its own")
         return
     say_nothing(axes, theme, "")
-    items = list(dropped.items())
-    more = len(items) - MAX_DROPPED
-    shown = items if more <= 0 else items[: MAX_DROPPED - 1]
-    line = 1 / MAX_DROPPED
-    for row, (name, why) in enumerate(shown):
-        at = 0.97 - row * line
-        axes.text(
-            0, at, wrapped(named_unit(name), 20, 1), va="top", fontsize=SMALL_PT,
-            fontweight="bold", color=theme.foreground, transform=axes.transAxes,
-        )  # fmt: skip
-        axes.text(
-            0.29, at, wrapped(why, 56, 2), va="top", fontsize=SMALL_PT,
-            color=theme.foreground, transform=axes.transAxes,
-        )  # fmt: skip
-    if more > 0:
-        axes.text(
-            0, 0.97 - len(shown) * line, f"+ {more + 1} more", va="top", fontsize=SMALL_PT,
-            color=theme.muted, transform=axes.transAxes,
-        )  # fmt: skip
+    room, used = DROPPED_IN * 72 / LINE_PT, 0.0  # lines
+    for place, (name, why) in enumerate(dropped.items()):
+        at = 1 - used / room
+        reason = wrapped(why, 56, 2)
+        left = len(dropped) - place
+        needed = reason.count("\n") + 1
+        if used + needed + (GAP_LINES + 1 if left > 1 else 0) > room:  # a line for those not shown
+            axes.text(
+                0, at, f"+ {left} more", va="top", fontsize=SMALL_PT,
+                color=theme.muted, transform=axes.transAxes,
+            )  # fmt: skip
+            return
+        for x, text, weight in (
+            (0, wrapped(named_unit(name), 20, 1), "bold"),
+            (0.29, reason, "normal"),
+        ):
+            axes.text(
+                x, at, text, va="top", fontsize=SMALL_PT, fontweight=weight,
+                color=theme.foreground, transform=axes.transAxes,
+            )  # fmt: skip
+        used += needed + GAP_LINES

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from labkit.errors import SettingError, SourceError
-from labkit.preprocess import folders
+from labkit.preprocess import folders, resume
 from labkit.preprocess.flights import write_flight_sources
 from labkit.preprocess.fruit_files import write_fruit_sources
 from labkit.preprocess.integrate.lookup_files import LookupFiles, save_lookups, without_lookups
@@ -158,5 +158,7 @@ def begin_again(draft: str, target: str, paths: Sequence[str] | None, begun: Seq
     ]
     sources = None if paths is None else [hide_password(path) for path in paths]
     return folders.begin_again(
-        draft, target, {"begun": list(begun), "sources": sources, "files": files}
+        draft,
+        target,
+        {"tasks": resume.TASKS, "begun": list(begun), "sources": sources, "files": files},
     )

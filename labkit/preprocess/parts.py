@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from labkit.preprocess.schema import KEY, SOURCE, Schema
+from labkit.preprocess.schema import KEY, SOURCE, Schema, numbers_of
 from labkit.preprocess.tasks import Executor
 
 
@@ -150,6 +150,7 @@ def parts_of(frame: pd.DataFrame, num_parts: int) -> list[Part]:
     ]
 
 
+BUFFER_BYTES = 1 << 20  # written at once: a batch is many small pieces
 ARROW_TYPES = {"number": pa.float64(), "category": pa.int32(), "text": pa.string()}
 
 
@@ -173,11 +174,24 @@ def write_arrow(
     target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     types = arrow_schema(schema)
-    table = pa.Table.from_pandas(frame, schema=types, preserve_index=False).combine_chunks()
+    columns = [_arrow(frame[each.name], each.type) for each in types]
+    table = pa.Table.from_arrays(columns, schema=types)
     empty = pa.RecordBatch.from_pylist([], types)
-    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, types) as writer:
+    with (
+        pa.output_stream(str(draft), None, BUFFER_BYTES) as sink,
+        pa.ipc.new_file(sink, types) as writer,
+    ):
         for start, stop in pairwise(cuts or (0, len(frame))):
             # a table without rows writes no batch, and batches are found by their number
             chunks = table.slice(start, stop - start).to_batches()
             writer.write_batch(chunks[0] if chunks else empty)
     draft.replace(target)
+
+
+def _arrow(values: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+    """One column; gaps of numbers stay NaN, so that they are written and read without a copy."""
+    if pa.types.is_string(kind):
+        return pa.array(values, kind, from_pandas=True)
+    if pa.types.is_floating(kind):
+        return pa.array(numbers_of(values), kind)
+    return pa.array(values.to_numpy(dtype=kind.to_pandas_dtype()), kind)

@@ -2,9 +2,10 @@
 
 Every step has the same shape: a function makes a small summary of each part (map), the summaries
 are merged here in the order of the parts (reduce), and from then on each part goes through what was
-found whenever it is loaded. Rows are written twice: in the common columns once they are
-integrated, and as training shards at the end. The same functions run on one machine and on the
-workers; only the executor differs.
+found whenever it is loaded. Rows are written when they are read, when they are integrated and when
+they are cleaned, each time as many bytes, which lie in the folder ``work`` until the end; and at
+last as training shards. The same functions run on one machine and on the workers; only the executor
+differs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from types import MappingProxyType
 from typing import Any
 
 from labkit.errors import SettingError, SourceError
-from labkit.preprocess.clean.repairs import save_repairs
 from labkit.preprocess.clean.step import clean
 from labkit.preprocess.integrate.lookup_files import LookupFiles
 from labkit.preprocess.integrate.step import integrate, read_sources
@@ -89,19 +89,9 @@ def run_pipeline(
         )
         for name, function in FITTED.items():
             if name in steps:
-                before = result
-                result = _fit(executor, function, name, before, spec, report)
+                kept = {"folder": folder} if name == "cleaning" else {}
+                result = _fit(executor, function, name, result, spec, report, **kept)
                 fitted[name] = _plain(result)
-                if name == "cleaning":
-                    executor.expect(len(before.parts))
-                    map_parts(
-                        executor,
-                        save_repairs,
-                        before.parts,
-                        range(len(before.parts)),
-                        rules=result.fitted,
-                        folder=folder,
-                    )
         if "transformation" not in steps:
             spec = replace(spec, transformation=BARE)
         result = _fit(executor, transform, "transformation", result, spec, report)
@@ -147,10 +137,11 @@ def _fit(
     before: StepResult,
     spec: PipelineSpec,
     report: Report,
+    **more: Any,
 ) -> StepResult:
     report.begin_step()
     settings = getattr(spec, name)
-    result = function(executor, before.parts, before.schema, settings, before.rows_out)
+    result = function(executor, before.parts, before.schema, settings, before.rows_out, **more)
     report.end_step(
         name,
         rows_in=before.rows_out,

@@ -19,6 +19,7 @@ from labkit.preprocess.tasks import Executor
 
 FOLDER = "done"
 FINGERPRINT_FILE = "fingerprint.json"
+TASKS = 2  # another number whenever the steps ask for other tasks, or in another order
 
 
 class Resumable:

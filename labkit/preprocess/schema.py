@@ -143,8 +143,18 @@ def rows_per_part(num_rows: int) -> int:
 
 
 def column_values(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """(rows,) one number column as float64, NaN where missing."""
-    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    """(rows,) one number column as float64, NaN where missing; not to be changed."""
+    return numbers_of(frame[column])
+
+
+def numbers_of(values: pd.Series) -> NDArray[np.float64]:
+    """(rows,) numbers as float64, NaN where missing; not copied where they are that already."""
+    numbers: NDArray[np.float64]
+    if values.dtype == np.float64:
+        numbers = values.to_numpy()
+    else:
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
 
 
 def label_codes(frame: pd.DataFrame, schema: Schema) -> NDArray[np.int32]:

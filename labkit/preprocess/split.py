@@ -19,10 +19,17 @@ def hash_ids(ids: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
 
     Source: SplitMix64; Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195.
     """
-    x = ids.astype(np.int64, copy=False).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    x: NDArray[np.uint64] = ids.astype(np.int64, copy=False).view(np.uint64) + np.uint64(
+        0x9E3779B97F4A7C15
+    )
+    shifted = np.empty_like(x)  # in place, as a new array for each term would cost most of the time
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        np.right_shift(x, np.uint64(shift), out=shifted)
+        np.bitwise_xor(x, shifted, out=x)
+        np.multiply(x, np.uint64(factor), out=x)
+    np.right_shift(x, np.uint64(31), out=shifted)
+    np.bitwise_xor(x, shifted, out=x)
+    return x
 
 
 def is_test(ids: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:

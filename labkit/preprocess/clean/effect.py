@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from labkit.preprocess.clean.kinds import DETAILS, FILLED, KEPT, REMOVED, WRONG
 from labkit.preprocess.clean.rules import CleaningRules, Kinds
-from labkit.preprocess.schema import Schema
-from labkit.preprocess.statistics.histogram import ALL, Counts, count_missing, count_values, merge
+from labkit.preprocess.even_histogram import count_even
+from labkit.preprocess.schema import Schema, column_values, label_codes
+from labkit.preprocess.statistics.histogram import ALL, Counts, count_missing, merge
 
 NUM_BINS = 40
 
@@ -36,20 +38,22 @@ class Effect:
 
 def count_effect(
     frame: pd.DataFrame,
+    after: pd.DataFrame,
+    kinds: Kinds,
     *,
     rules: CleaningRules,
     schema: Schema,
     edges: Mapping[str, tuple[float, float]],
 ) -> Effect:
-    """Clean one part and count what changed.
+    """Count what cleaning changed in one part.
 
     Args:
-        frame: the rows before.
+        frame, after: the rows before and after.
+        kinds: what was done to each, as ``rules.repair`` gives it.
         rules: as found.
         schema: of the rows.
         edges: by column, the quantiles that the histogram reaches over.
     """
-    after, kinds = rules.repair(frame)
     repairs: dict[str, dict[str, int]] = {name: {} for name in DETAILS.values()}
     for column, codes in kinds.items():
         counts = {code: int((codes == code).sum()) for code in DETAILS}
@@ -111,20 +115,28 @@ def _histograms(
     edges: Mapping[str, tuple[float, float]],
 ) -> tuple[Counts, Counts]:
     """Before and after, by column; only rows that changed are counted twice."""
-    relabelled = kinds.get(schema.label, np.zeros(len(frame), dtype=np.int8)) != KEPT
+    names = schema.class_names or (ALL,)
+    labels = [_classes(each, schema) for each in (frame, after)]
+    relabelled = labels[0] != labels[1]
     befores: Counts = {}
     afters: Counts = {}
     for column, ends in edges.items():
-        bins = bin_edges(ends)
+        bins = np.array(bin_edges(ends))
+        values = [column_values(each, column) for each in (frame, after)]
+        whole = count_even(values[0], labels[0], bins, names)
         rows = np.flatnonzero(relabelled | (kinds[column] != KEPT))
-        names = [column, schema.label] if schema.label else [column]
-        whole, old, new = (
-            count_values(each, schema=schema, columns=[column], edges=bins)[column]
-            for each in (frame, frame[names].iloc[rows], after[names].iloc[rows])
+        old, new = (
+            count_even(side[rows], codes[rows], bins, names)
+            for side, codes in zip(values, labels, strict=True)
         )
         befores[column] = whole
         afters[column] = {name: whole[name] - old[name] + new[name] for name in whole}
     return befores, afters
+
+
+def _classes(frame: pd.DataFrame, schema: Schema) -> NDArray[np.int32]:
+    """(rows,) class codes; without a label all rows are of one class."""
+    return label_codes(frame, schema) if schema.label else np.zeros(len(frame), dtype=np.int32)
 
 
 def picture_of(

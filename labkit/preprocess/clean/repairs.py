@@ -73,25 +73,18 @@ def undo(after: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     return before
 
 
-def save_repairs(frame: pd.DataFrame, number: int, *, rules: CleaningRules, folder: str) -> int:
+def save_repairs(log: pd.DataFrame, number: int, *, folder: str) -> None:
     """Write one part's repairs as ``folder/repairs/part-NNNNN.parquet``, whole or not at all.
 
     Args:
-        frame: the rows before cleaning.
+        log: of the part.
         number: of the part.
-        rules: that are applied.
-        folder: an existing one.
-    Returns:
-        Number of repairs.
+        folder: the dataset's; ``folder/repairs`` must exist.
     """
-    after, kinds = rules.repair(frame)
-    log = log_of(frame, after, kinds)
     target = Path(folder) / "repairs" / f"part-{number:05d}.parquet"
-    target.parent.mkdir(exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     log.to_parquet(draft, index=False)
     draft.replace(target)
-    return len(log)
 
 
 def load_repairs(folder: str, number: int) -> pd.DataFrame:

@@ -184,17 +184,18 @@ class CleaningRules:
                     filled = np.where(gaps, fill.at(after, own), codes)
                     after[name] = filled.astype(codes.dtype)
                 continue
-            gaps = np.isnan(values[name])
-            if not gaps.any():
+            gaps = np.flatnonzero(np.isnan(values[name]))
+            if not len(gaps):
                 continue
-            best = fill.at(after, own)
+            best = fill.at(after, own)[gaps]
             if fill.method == "related":
                 for pair in self.pairs:
                     if name in pair.relation.columns:
-                        guess = predicted(before, own, pair, name)
+                        known = {each: before[each][gaps] for each in pair.relation.columns}
+                        guess = predicted(known, own[gaps], pair, name)
                         best = np.where(np.isnan(guess), best, guess)
-            values[name] = np.where(gaps, best, values[name])
-            kinds[name][gaps & (kinds[name] == KEPT)] = FILLED
+            values[name][gaps] = best
+            kinds[name][gaps[kinds[name][gaps] == KEPT]] = FILLED
         for name, column in values.items():
             after[name] = column
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labkit.preprocess.clean.effect import count_effect, merge_effects, picture_of
+from labkit.preprocess.clean.effect import merge_effects, picture_of
 from labkit.preprocess.clean.fit import Found, find_rules
 from labkit.preprocess.clean.kinds import DETAILS
+from labkit.preprocess.clean.once import Cleaned, clean_part
 from labkit.preprocess.clean.settings import CleaningSettings
-from labkit.preprocess.parts import Part, map_parts
+from labkit.preprocess.parts import ArrowRows, Part, map_parts
 from labkit.preprocess.schema import Schema
 from labkit.preprocess.step import StepResult
 from labkit.preprocess.tasks import Executor
 
-PASSES = 4  # over the parts: two for the quantiles, one for the survey, one to count the effect
+PASSES = 4  # over the parts: two for the quantiles, one for the survey, one to clean
 EXTRA = {"robust_z": 2, "mode": 1}
 
 
@@ -24,8 +25,10 @@ def clean(
     schema: Schema,
     settings: CleaningSettings,
     rows: int,
+    *,
+    folder: str | None = None,
 ) -> StepResult:
-    """Find the rules of cleaning and put them into the parts.
+    """Find the rules of cleaning and clean the parts by them.
 
     Args:
         executor: where the passes run.
@@ -33,11 +36,13 @@ def clean(
         schema: their columns.
         settings: methods.
         rows: how many there are.
+        folder: the dataset's, where cleaned rows and repairs are kept: as many bytes again as the
+            rows have; ``None`` keeps none, and rows are cleaned whenever they are loaded.
     Returns:
-        The same rows, to be cleaned when they are loaded. Details, each by column: ``outliers``,
-        ``slips``, ``sentinels``, ``rules``, ``filled``; and ``relabelled``, ``scales``,
-        ``sentinel_values``, ``tails`` (columns whose far values are believed, with their share),
-        ``fills`` (methods), ``without_values``.
+        The cleaned rows. Details, each by column: ``outliers``, ``slips``, ``sentinels``,
+        ``rules``, ``filled``; and ``relabelled``, ``scales``, ``sentinel_values``, ``tails``
+        (columns whose far values are believed, with their share), ``fills`` (methods),
+        ``without_values``.
     Raises:
         SettingError: settings that do not fit the columns.
     """
@@ -45,13 +50,25 @@ def clean(
     passes = PASSES + sum(more for method, more in EXTRA.items() if method in used)
     executor.begin("cleaning", passes * len(parts))
     found = find_rules(executor, parts, schema, settings)
-    effects = map_parts(
-        executor, count_effect, parts, rules=found.rules, schema=schema, edges=found.edges
+    cleaned: list[Cleaned] = map_parts(
+        executor,
+        clean_part,
+        parts,
+        range(len(parts)),
+        rules=found.rules,
+        schema=schema,
+        edges=found.edges,
+        folder=folder,
     )
-    effect = merge_effects(effects)
+    effect = merge_effects([each.effect for each in cleaned])
     details = _details(found, effect.repairs)
     return StepResult(
-        parts=[part.then(found.rules) for part in parts],
+        parts=[
+            Part(part.number, ArrowRows(((each.path, 0, None),)))
+            if each.path
+            else part.then(found.rules)
+            for part, each in zip(parts, cleaned, strict=True)
+        ],
         schema=schema,
         rows_out=rows,
         note=_note(details),

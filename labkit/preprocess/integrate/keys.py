@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labkit.preprocess.schema import MISSING, Column, Schema
+from labkit.preprocess.schema import MISSING, Column, Schema, numbers_of
 from labkit.preprocess.split import hash_ids
 
 NOTHING = np.uint64(0x6A09E667F3BCC909)  # stands for a value that is missing
@@ -50,7 +50,7 @@ def is_missing(values: pd.Series, column: Column) -> NDArray[np.bool_]:
 def _hashes(values: pd.Series, column: Column) -> NDArray[np.uint64]:
     """(rows,) a 64-bit hash of each value; of categories by name, so codes may change."""
     if column.kind == "number":
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # -0.0 becomes 0.0
+        numbers = numbers_of(values) + 0.0  # -0.0 becomes 0.0
         return np.asarray(np.where(np.isnan(numbers), NOTHING, numbers.view(np.uint64)))
     if column.kind == "category":
         by_code = np.append(_hash_texts(np.array(column.names, dtype=object)), NOTHING)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from labkit.preprocess.integrate.aside import describe_rows, save_set_aside
 from labkit.preprocess.integrate.keys import changes, is_missing
+from labkit.preprocess.integrate.runs import Runs, first_present, order_by_thing, runs_of
 from labkit.preprocess.integrate.settings import IntegrationSettings
-from labkit.preprocess.schema import KEY, MISSING, SOURCE, Column, Schema, label_codes
+from labkit.preprocess.schema import KEY, MISSING, SOURCE, Column, Schema, label_codes, numbers_of
 
-__all__ = ["Resolved", "count_conflicts", "first_present", "resolve", "save_set_aside"]
+__all__ = ["Resolved", "count_conflicts", "resolve", "save_set_aside"]
 
 NO_CLASS = "no source names the class"
 MOST_SOURCES = 62  # whose combinations are counted: one bit of an int64 each
@@ -61,6 +62,7 @@ def resolve(
         sources: names, in the order of their priority.
     """
     rows, starts, repeats = group_rows(frame, schema, settings)
+    runs = runs_of(starts, len(rows))
     kept_repeats = settings.duplicates == "keep"
     duplicates = 0 if kept_repeats else int(repeats.sum())
     counts = {
@@ -74,10 +76,10 @@ def resolve(
     places: dict[str, NDArray[np.intp]] = {}
     for column in schema.columns:
         values = rows[column.name]
-        place = first_present(~is_missing(values, column), starts)
+        place = first_present(~is_missing(values, column), runs)
         columns[column.name] = _take(values, place, column)
         places[column.name] = place
-        conflicts = count_conflicts(values, column, starts, settings.tolerance_of(column))
+        conflicts = count_conflicts(values, column, runs, settings.tolerance_of(column))
         counts[f"conflicts: {column.name}"] = conflicts
     things = pd.DataFrame(columns)
     kept = np.ones(len(things), dtype=bool)
@@ -88,7 +90,7 @@ def resolve(
         frame=things if kept.all() else things[kept].reset_index(drop=True),
         set_aside=describe_rows(things[~kept], schema, sources, NO_CLASS),
         counts=counts,
-        provenance=_provenance(said_by, starts, places, kept, sources),
+        provenance=_provenance(said_by, runs, places, kept, sources),
     )
 
 
@@ -102,7 +104,7 @@ def group_rows(
         earlier one of the same thing and source.
     """
     keys, said_by = frame[KEY].to_numpy(), frame[SOURCE].to_numpy()
-    order = np.lexsort((said_by, keys))
+    order = order_by_thing(keys, said_by)
     keys, said_by = keys[order], said_by[order]
     rows = frame.take(order).reset_index(drop=True)
     apart = np.zeros(len(rows), dtype=np.int64)
@@ -133,22 +135,23 @@ def _unlike(rows: pd.DataFrame, keys: NDArray[np.int64], schema: Schema) -> NDAr
     lacks a key column was matched by similarity and agrees with every key.
     """
     apart = np.zeros(len(rows), dtype=np.int64)
-    new_key = changes(keys)
-    starts = np.flatnonzero(new_key)
-    if len(starts) == len(rows):
+    runs = runs_of(np.flatnonzero(changes(keys)), len(rows))
+    if not len(runs.many):
         return apart
     names = schema.key or tuple(column.name for column in schema.columns)
-    run = np.cumsum(new_key) - 1
     known = {name: ~is_missing(rows[name], schema.column(name)) for name in names}
     told = np.ones(len(rows), dtype=bool)  # rows whose identity is known
     if schema.key:
         told = np.logical_and.reduce(list(known.values()))
-    first = first_present(told, starts)[run]
-    unlike = np.zeros(len(rows), dtype=bool)
-    for name, here in known.items():
+    sizes = np.diff(runs.offsets, append=len(runs.rows))
+    first = np.repeat(first_present(told, runs)[runs.many], sizes)
+    told = told[runs.rows]
+    unlike = np.zeros(len(runs.rows), dtype=bool)
+    for name, present in known.items():
         values = rows[name].to_numpy()
-        unlike |= told & ((here != here[first]) | (here & (values != values[first])))
-    for key in np.unique(keys[unlike]):  # hardly ever one
+        here, there = present[runs.rows], present[first]
+        unlike |= told & ((here != there) | (here & (values[runs.rows] != values[first])))
+    for key in np.unique(keys[runs.rows[unlike]]):  # hardly ever one
         start, stop = np.searchsorted(keys, key), np.searchsorted(keys, key, side="right")
         apart[start:stop] = _numbered(rows.iloc[start:stop], names, schema)
     return apart
@@ -166,20 +169,11 @@ def _numbered(rows: pd.DataFrame, names: Sequence[str], schema: Schema) -> list[
     ]
 
 
-def first_present(present: NDArray[np.bool_], starts: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(things,) place of the first row of each run that has a value, -1 where there is none."""
-    num_rows = len(present)
-    if len(starts) == num_rows:
-        return np.where(present, starts, -1)
-    place = np.minimum.reduceat(np.where(present, np.arange(num_rows), num_rows), starts)
-    return np.where(place < num_rows, place, -1)
-
-
 def _take(values: pd.Series, place: NDArray[np.intp], column: Column) -> NDArray[Any]:
     """(things,) the values at those places, missing where the place is -1."""
     taken: NDArray[Any]
     if column.kind == "number":
-        taken = values.to_numpy(dtype=np.float64, na_value=np.nan)[place]
+        taken = numbers_of(values)[place]
         taken[place < 0] = np.nan
     elif column.kind == "category":
         taken = values.to_numpy(dtype=np.int32)[place]
@@ -190,27 +184,25 @@ def _take(values: pd.Series, place: NDArray[np.intp], column: Column) -> NDArray
     return taken
 
 
-def count_conflicts(
-    values: pd.Series, column: Column, starts: NDArray[np.intp], tolerance: float
-) -> int:
+def count_conflicts(values: pd.Series, column: Column, runs: Runs, tolerance: float) -> int:
     """Things whose rows differ by more than the tolerance, relative to the larger value."""
-    if len(starts) == len(values):
+    if not len(runs.many):
         return 0
     if column.kind == "number":
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers = numbers_of(values)[runs.rows]
     else:
-        texts = column.kind == "text"
-        codes = pd.factorize(values)[0] if texts else values.to_numpy()
+        some = values.to_numpy()[runs.rows]
+        codes = pd.factorize(some)[0] if column.kind == "text" else some
         numbers = np.where(codes < 0, np.nan, codes)
-    greatest = np.fmax.reduceat(numbers, starts)
-    least = np.fmin.reduceat(numbers, starts)
+    greatest = np.fmax.reduceat(numbers, runs.offsets)
+    least = np.fmin.reduceat(numbers, runs.offsets)
     size = np.maximum(np.abs(greatest), np.abs(least))
     return int((greatest - least > tolerance * size).sum())  # NaN compares as False
 
 
 def _provenance(
     said_by: NDArray[np.int8],
-    starts: NDArray[np.intp],
+    runs: Runs,
     places: Mapping[str, NDArray[np.intp]],
     kept: NDArray[np.bool_],
     sources: Sequence[str],
@@ -223,10 +215,12 @@ def _provenance(
         values = np.bincount(said_by[used], minlength=len(sources))
         for at, name in enumerate(sources):
             found[f"from: {column}: {name}"] = int(values[at])
-    if len(starts) and len(sources) <= MOST_SOURCES:
+    if len(runs.starts) and len(sources) <= MOST_SOURCES:
         bits = np.left_shift(np.int64(1), said_by.astype(np.int64))
-        known_by = np.bitwise_or.reduceat(bits, starts)[kept]
-        for mask, number in zip(*np.unique(known_by, return_counts=True), strict=True):
+        known_by = bits[runs.starts]
+        if len(runs.many):
+            known_by[runs.many] = np.bitwise_or.reduceat(bits[runs.rows], runs.offsets)
+        for mask, number in zip(*np.unique(known_by[kept], return_counts=True), strict=True):
             names = [name for at, name in enumerate(sources) if int(mask) >> at & 1]
             found[f"known by: {', '.join(names)}"] = int(number)
     return found

@@ -6,6 +6,7 @@ and counted. Texts are worked on as their distinct values, each once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from tokenize import TokenError
 from typing import Any, NamedTuple
 
@@ -53,6 +54,11 @@ def read_cells(array: pa.Array, field: Field, column: Column, source: SourceMap)
         column: what they become.
         source: the rest of the source's habits: marks of missing cells, decimals, units.
     """
+    if pa.types.is_dictionary(array.type):
+        distinct = pa.concat_arrays([array.dictionary, pa.nulls(1, array.type.value_type)])
+        each = read_cells(distinct, field, column, source)
+        places = _places(array)
+        return Cells(each.values[places], each.unreadable[places])
     array = blank_missing(array, (*source.missing, *field.missing))
     empty = _is_null(array)
     if column.kind == "text":
@@ -70,8 +76,6 @@ def read_cells(array: pa.Array, field: Field, column: Column, source: SourceMap)
 
 def blank_missing(array: pa.Array, marks: tuple[str, ...]) -> pa.Array:
     """Cells without blanks around them, null where they hold nothing or one of the marks."""
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
     if pa.types.is_null(array.type):
         return array.cast(pa.string())
     if _is_text(array):
@@ -162,14 +166,32 @@ def _read_numbers(
     return numbers * field.factor + field.offset if field.offset else numbers * field.factor
 
 
+def encode_texts(array: pa.Array, columns: Sequence[tuple[Field, Column]]) -> pa.Array:
+    """A column of texts as places among its distinct texts, unless its cells are plain numbers.
+
+    Args:
+        array: (rows,) the source's cells, of any type.
+        columns: that it is read as.
+    """
+    plain = any(
+        column.kind == "number"
+        and not (field.date or field.written_unit or field.table or field.pattern)
+        for field, column in columns
+    )
+    return array if plain or not _is_text(array) else array.dictionary_encode()
+
+
 def parse_numbers(text: pa.Array, decimal: str = ".") -> NDArray[np.float64]:
-    """(rows,) numbers that are written as text; NaN where none is."""
+    """(rows,) numbers that are written as text; NaN where none is, or not finite."""
     if decimal == ",":
         text = pc.replace_substring(text, ".", "")  # groups of thousands
     if decimal != ".":
         text = pc.replace_substring(text, ",", ".")
-    readable = pc.match_substring_regex(text, NUMBER)
-    values = pc.if_else(readable, text, pa.scalar(None, pa.string())).cast(pa.float64())
+    try:
+        values = text.cast(pa.float64())
+    except pa.ArrowInvalid:  # some are none
+        readable = pc.match_substring_regex(text, NUMBER)
+        values = pc.if_else(readable, text, pa.scalar(None, pa.string())).cast(pa.float64())
     numbers: NDArray[np.float64] = values.to_numpy(zero_copy_only=False)
     return numbers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from labkit.preprocess.sources.sql import read_sql
 
 FORMAT_ERRORS = (
     *(OSError, ValueError, EOFError, ImportError, pa.ArrowException, sa.exc.SQLAlchemyError),
+    sqlite3.Error,  # SQLite's own cursor raises it past SQLAlchemy
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 

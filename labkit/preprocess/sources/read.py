@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from labkit.preprocess.schema import KEY, SOURCE, Schema, add_counts
 from labkit.preprocess.sources.batches import Batch, Span
-from labkit.preprocess.sources.cells import Cells, read_cells
+from labkit.preprocess.sources.cells import Cells, encode_texts, read_cells
 from labkit.preprocess.sources.checks import failed_checks
 from labkit.preprocess.sources.keys import NO_KEY, row_keys
 from labkit.preprocess.sources.kinds import batches_of, reading
@@ -106,6 +106,15 @@ def _no_rows(source_map: SourceMap) -> Batch:
 def _read_batch(part: SourcePart, batch: Batch) -> Read:
     table, schema, source_map = batch.table.combine_chunks(), part.schema, part.map
     arrays = {name: _whole(table.column(name)) for name in source_map.columns}
+    for name, array in arrays.items():
+        arrays[name] = encode_texts(
+            array,
+            [
+                (field, schema.column(common))
+                for common, field in source_map.fields.items()
+                if field.column == name
+            ],
+        )
     cells = {
         name: read_cells(arrays[each.column], each, schema.column(name), source_map)
         for name, each in source_map.fields.items()
@@ -145,7 +154,7 @@ def common_frame(
             values = np.full(num_rows, None, dtype=object)
         text = column.kind == "text"
         columns[column.name] = pd.Series(values, dtype=object) if text else values
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _aside(

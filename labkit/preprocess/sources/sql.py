@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import quoted_name
 
 from labkit.errors import SettingError, SourceError
@@ -19,6 +21,7 @@ from labkit.preprocess.sources.arrays import as_array
 from labkit.preprocess.sources.batches import Batch, Span
 from labkit.preprocess.sources.maps import SourceMap
 from labkit.preprocess.sources.places import hide_password, is_address, name_of
+from labkit.preprocess.sources.sqlite_arrow import NotPlain, read_plain
 
 FETCH_ROWS = 16_384
 RANGES = 1024  # counted before they are joined into parts
@@ -35,6 +38,14 @@ def open_database(source: str) -> Iterator[sa.Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _sqlite_file(source: str) -> str:
+    """Path of an SQLite file; empty for another database."""
+    if not is_address(source):
+        return source
+    url = sa.make_url(source)
+    return url.database or "" if url.get_backend_name() == "sqlite" else ""
 
 
 def _engine(source: str) -> sa.Engine:
@@ -82,7 +93,11 @@ def sql_spans(
     """
     by = source_map.by or _whole_key(connection, table)
     rows = _rows_of(source_map, table, [by] if by else [])
-    total = connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+    column: Any = sa.type_coerce(rows.c[by], sa.BigInteger) if by else None
+    about: list[Any] = [sa.func.count()]
+    if by:
+        about += [sa.func.count(column), sa.func.min(column), sa.func.max(column)]
+    total, *found = connection.execute(sa.select(*about).select_from(rows)).one()
     if not total:
         return by, []
     if not by:
@@ -92,10 +107,7 @@ def sql_spans(
                 'them in parts by; name a column of whole numbers with by = "..."'
             )
         return "", [Span(0, total)]
-    column: Any = sa.type_coerce(rows.c[by], sa.BigInteger)
-    low, high = connection.execute(
-        sa.select(sa.func.min(column), sa.func.max(column)).select_from(rows)
-    ).one()
+    known, low, high = found
     spans = []
     if low is not None:
         if not (isinstance(low, int) and isinstance(high, int)):
@@ -103,11 +115,41 @@ def sql_spans(
                 f"[sources.{source_map.name}] by = {by!r} holds {low!r}; name a column of whole "
                 "numbers"
             )
-        spans = _ranges(connection, rows, column, (low, high + 1), rows_per_part(total))
-    nulls = sa.select(sa.func.count()).select_from(rows).where(column.is_(None))
-    if connection.execute(nulls).scalar_one():
+        limit = rows_per_part(total)
+        find = _steps if _is_in_order(connection, rows, column) else _ranges
+        spans = find(connection, rows, column, (low, high + 1), limit)
+    if known < total:
         spans.append(Span(NOWHERE, NOWHERE))
     return by, spans
+
+
+def _is_in_order(connection: sa.Connection, rows: Any, column: Any) -> bool:
+    """Whether the database finds rows by the column without sorting them; only SQLite is asked."""
+    if connection.dialect.name != "sqlite":
+        return False
+    chosen = sa.select(column).select_from(rows).where(column >= 0).order_by(column)
+    query = chosen.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
+    return not any(how in row[-1] for row in plan for how in ("TEMP B-TREE", "MATERIALIZE"))
+
+
+def _steps(
+    connection: sa.Connection, rows: Any, column: Any, within: tuple[int, int], limit: int
+) -> list[Span]:
+    """Ranges of the column that hold ``limit`` rows each, found by stepping over so many rows."""
+    start, end = within
+    spans: list[Span] = []
+    while start < end:
+        after = sa.select(column).select_from(rows).where(column >= start).order_by(column)
+        stop = connection.execute(after.offset(limit).limit(1)).scalar()
+        if stop == start:  # more rows than a part holds have this value
+            stop = connection.execute(
+                sa.select(sa.func.min(column)).select_from(rows).where(column > start)
+            ).scalar()
+        stop = end if stop is None else math.ceil(stop)
+        spans.append(Span(start, stop))
+        start = stop
+    return spans
 
 
 def _ranges(
@@ -154,6 +196,36 @@ def read_sql(
         chosen = chosen.where(column.is_(None))
     elif by:
         chosen = chosen.where(column >= span.start, column < span.stop).order_by(column)
+    numbered = bool(by) and span.start != NOWHERE
+    try:
+        yield from _read_plainly(source, chosen, columns, numbered)
+    except NotPlain:
+        yield from _read_row_by_row(source, chosen, columns, numbered)
+
+
+def _read_plainly(
+    source: str, chosen: Any, columns: Sequence[str], numbered: bool
+) -> Iterator[Batch]:
+    """In C, where the source is an SQLite file; else, and for odd cells, ``NotPlain``.
+
+    It is raised before the first batch, or not at all.
+    """
+    file = _sqlite_file(source)
+    if not file:
+        raise NotPlain
+    query = chosen.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    at = 0
+    for batch in read_plain(file, str(query)):
+        rows = np.arange(at, at + len(batch))
+        if numbered:
+            rows = batch.columns[-1].to_numpy()
+        at += len(batch)
+        yield Batch(pa.Table.from_arrays(batch.columns[: len(columns)], list(columns)), rows)
+
+
+def _read_row_by_row(
+    source: str, chosen: Any, columns: Sequence[str], numbered: bool
+) -> Iterator[Batch]:
     with open_database(source) as connection:
         # SQLite streams by itself, and its own cursor gives tuples, which are faster than rows.
         # Of a result that SQLAlchemy streams the cursor must not be used: it has read ahead.
@@ -165,7 +237,7 @@ def read_sql(
             cells = list(zip(*fetched, strict=True))
             arrays = [as_array(each) for each in cells[: len(columns)]]
             rows = np.arange(at, at + len(fetched))
-            if by and span.start != NOWHERE:
+            if numbered:
                 rows = np.array(cells[-1], dtype=np.int64)
             at += len(fetched)
             yield Batch(pa.Table.from_arrays(arrays, names=list(columns)), rows)

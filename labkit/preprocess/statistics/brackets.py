@@ -43,10 +43,12 @@ class Bracket(NamedTuple):
     high: float
 
 
-def sample_values(values: NDArray[np.float64], max_sent: int = MAX_SENT) -> Sample:
+def sample_values(
+    values: NDArray[np.float64], max_sent: int = MAX_SENT, one_in: int = SAMPLE_ONE_IN
+) -> Sample:
     """One part's sample; ``values`` (rows,) with NaN where missing."""
     present = without_missing(values)
-    size = max(MIN_SAMPLE, len(present) // SAMPLE_ONE_IN)
+    size = max(MIN_SAMPLE, len(present) // one_in)
     if size < len(present):
         # one at a random place of each of `size` equal stretches: no rhythm of the rows can harm
         random = np.random.default_rng(len(present))
@@ -80,13 +82,25 @@ def find_brackets(
     if math.isinf(standard_errors):
         return [Bracket(tuple(ranks), -math.inf, math.inf)]
     samples = [sample for sample in samples if sample.num_values]
-    candidates, most_below, least_up_to = _counts(samples)
     variance = sum(
         each.num_values**2 / each.num_sampled / 4
         for each in samples
         if each.num_sampled < each.num_values
     )
-    margin = standard_errors * math.sqrt(variance)
+    return brackets_around(samples, ranks, standard_errors * math.sqrt(variance))
+
+
+def brackets_around(
+    samples: Sequence[Sample], ranks: Sequence[int], margin: float
+) -> list[Bracket]:
+    """Where the values of these ranks lie, if each is at most ``margin`` ranks off.
+
+    Args:
+        samples: at least one, none of them empty.
+        ranks: rising.
+        margin: in ranks.
+    """
+    candidates, most_below, least_up_to = _counts(samples)
     found: list[Bracket] = []
     for rank in ranks:
         below = int(np.searchsorted(most_below, rank - margin, side="right")) - 1

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TypeVar
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from typing import Any
 
 from labkit.errors import SettingError
 from labkit.preprocess.parts import Part, map_parts
-from labkit.preprocess.schema import Column, Schema, column_values
-from labkit.preprocess.statistics.brackets import MAX_SENT, Sample, sample_values
-from labkit.preprocess.statistics.groups import ALL, Cell, Cells, Group, groups_of
-from labkit.preprocess.statistics.moments import Moments, merge_all, moments_of, without_missing
+from labkit.preprocess.schema import Column, Schema
+from labkit.preprocess.statistics.first_look import (
+    Guesses,
+    guess_brackets,
+    parts_to_look_at,
+    read_off,
+)
+from labkit.preprocess.statistics.groups import ALL, Group, by_group
+from labkit.preprocess.statistics.moments import Moments, merge_all
 from labkit.preprocess.statistics.names import (
     Names,
     category_figures,
     merge_names,
-    names_of_codes,
-    names_of_texts,
     text_figures,
 )
-from labkit.preprocess.statistics.quantiles import Ranked, find_ranked
+from labkit.preprocess.statistics.quantiles import Ranked, find_ranked, sample_part
+from labkit.preprocess.statistics.summary import Summary, numbers_by_group, summarise_part
 from labkit.preprocess.tasks import Executor
 
-TASKS_PER_PART = 2
-MIN_SENT = 128  # values that a small cell of a part sends as its sample
+logger = logging.getLogger(__name__)
+
 NOTHING = Ranked(0, {})
 Figures = dict[str, Any]
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +64,6 @@ class Statistics:
         return asdict(self)
 
 
-class Summary(NamedTuple):
-    """What the first pass finds in one part, by cell."""
-
-    rows: Mapping[tuple[str, Cell], int]  # of no column: ""
-    numbers: Mapping[tuple[str, Cell], tuple[Moments, Sample]]
-    names: Mapping[tuple[str, Cell], Names]
-
-
 def describe(
     executor: Executor,
     parts: Sequence[Part],
@@ -83,7 +75,8 @@ def describe(
     """Exact statistics of every column; the same bits for any cut into parts and any order.
 
     Args:
-        executor: runs ``TASKS_PER_PART`` small tasks a part.
+        executor: runs 1 small task a part, 1 more where a first look at a few parts does not
+            show where the quantiles are.
         parts: the rows.
         schema: the columns.
         sources: names by the code in the source column; empty: they are not told apart.
@@ -94,22 +87,28 @@ def describe(
     for fraction in fractions:
         if not 0 <= fraction <= 1:
             raise SettingError(f"fraction {fraction} of a quantile; choose from 0 to 1")
-    executor.begin("statistics", TASKS_PER_PART * len(parts))
+    executor.begin("statistics", len(parts_to_look_at(parts)) + len(parts))
+    wanted = (*fractions, 0.5)
     settings = {"schema": schema, "by_source": bool(sources)}
-    summaries: list[Summary] = map_parts(executor, summarise_part, parts, **settings)
-    rows = _by_group([summary.rows for summary in summaries])
-    numbers = _by_group([summary.numbers for summary in summaries])
-    names = _by_group([summary.names for summary in summaries])
-    samples = {key: [sample for _, sample in found] for key, found in numbers.items()}
-    ranked = find_ranked(executor, parts, numbers_by_group, samples, (*fractions, 0.5), **settings)
+    guesses = guess_brackets(executor, parts, numbers_by_group, wanted, **settings)
+    if schema.numbers and not guesses:
+        executor.expect(len(parts))
+    summaries: list[Summary] = map_parts(
+        executor, summarise_part, parts, guesses=guesses, **settings
+    )
+    rows = by_group([summary.rows for summary in summaries])
+    names = by_group([summary.names for summary in summaries])
+    found = by_group([summary.moments for summary in summaries])
+    moments = {key: merge_all(each) for key, each in found.items()}
+    ranked = _rank(executor, parts, summaries, guesses, moments, wanted, settings)
 
     def figures_of(group: Group) -> dict[str, Figures]:
         found = {}
         for column in schema.columns:
             key = column.name, group
             if column.kind == "number":
-                moments = merge_all(moments for moments, _ in numbers.get(key, ()))
-                found[column.name] = _figures(moments, ranked.get(key, NOTHING), fractions)
+                of_column = moments.get(key, Moments())
+                found[column.name] = _figures(of_column, ranked.get(key, NOTHING), fractions)
             else:
                 merged = merge_names(names.get(key, ()))
                 found[column.name] = _name_figures(merged, column, fractions)
@@ -126,57 +125,44 @@ def describe(
     )
 
 
-def summarise_part(frame: pd.DataFrame, *, schema: Schema, by_source: bool) -> Summary:
-    """First pass over one part."""
-    cells = Cells(frame, schema, by_source=by_source)
-    numbers = {}
-    for column in schema.numbers:
-        values = cells.ordered(column_values(frame, column))
-        for cell, here in zip(cells.cells, cells.slices, strict=True):
-            share = (here.stop - here.start) / cells.num_rows
-            present = without_missing(values[here])
-            moments = moments_of(present)._replace(missing=here.stop - here.start - len(present))
-            sample = sample_values(present, max(MIN_SENT, round(MAX_SENT * share)))
-            numbers[column, cell] = moments, sample
-    names = {}
-    for column, in_order in schema.categories.items():
-        codes = frame[column].to_numpy(dtype=np.int32)
-        for cell, found in names_of_codes(codes, len(in_order), cells).items():
-            names[column, cell] = found
-    for column in schema.of_kind("text"):
-        for cell, found in names_of_texts(frame[column], cells).items():
-            names[column, cell] = found
-    rows = {
-        ("", cell): here.stop - here.start
-        for cell, here in zip(cells.cells, cells.slices, strict=True)
-    }
-    return Summary(rows, numbers, names)
-
-
-def numbers_by_group(
-    frame: pd.DataFrame, *, schema: Schema, by_source: bool
-) -> dict[Hashable, list[NDArray[np.float64]]]:
-    """Every number column of one part by (column, group), in slices."""
-    cells = Cells(frame, schema, by_source=by_source)
-    slices = cells.slices_by_group()
-    found: dict[Hashable, list[NDArray[np.float64]]] = {}
-    for column in schema.numbers:
-        values = cells.ordered(column_values(frame, column))
-        for group, parts in slices.items():
-            found[column, group] = [values[part] for part in parts]
-    return found
-
-
-def _by_group(
-    parts: Sequence[Mapping[tuple[str, Cell], Found]],
-) -> dict[Hashable, list[Found]]:
-    """What the parts found, by (column, group) instead of (column, cell)."""
-    found: dict[Hashable, list[Found]] = {}
-    for part in parts:
-        for (column, cell), value in part.items():
-            for group in groups_of(cell):
-                found.setdefault((column, group), []).append(value)
-    return found
+def _rank(
+    executor: Executor,
+    parts: Sequence[Part],
+    summaries: Sequence[Summary],
+    guesses: Guesses,
+    moments: Mapping[Hashable, Moments],
+    fractions: Sequence[float],
+    settings: Mapping[str, Any],
+) -> dict[Hashable, Ranked]:
+    """The quantiles of every column and group: from the guesses, the others from one more pass."""
+    ranked: dict[Hashable, Ranked] = {}
+    for key, brackets in guesses.items():
+        shares = [summary.insides[key] for summary in summaries if key in summary.insides]
+        right = read_off(brackets, shares, moments.get(key, Moments()).num_values, fractions)
+        if right is not None:
+            ranked[key] = right
+    left = {key for key, each in moments.items() if each.num_values} - ranked.keys()
+    if not left:
+        return ranked
+    samples = by_group([summary.samples for summary in summaries])
+    if wrong := left & guesses.keys():
+        logger.info("%d guesses of quantiles were wrong; these columns are read again", len(wrong))
+        executor.expect(len(parts))
+        sampled = map_parts(
+            executor,
+            sample_part,
+            parts,
+            select=numbers_by_group,
+            settings={**settings, "keys": wrong},
+        )
+        for key in wrong:
+            samples[key] = [each for part in sampled for each in part.get(key, ())]
+    if guesses:
+        executor.expect(len(parts))
+    samples = {key: samples[key] for key in left}
+    return ranked | find_ranked(
+        executor, parts, numbers_by_group, samples, fractions, keys=left, **settings
+    )
 
 
 def _figures(moments: Moments, ranked: Ranked, fractions: Sequence[float]) -> Figures:

@@ -21,6 +21,8 @@ UNIT_BITS = 1074  # every double is a multiple of 2**-1074
 CHUNK = 1 << 13  # numbers at a time: their limbs stay in the cache, and BLAS starts no threads
 LIMB_BITS = 21  # CHUNK products of two limbs, each up to 2**40, add up to at most 2**53
 MAX_LIMBS = 6
+ENOUGH_LIMBS = 3  # hold each of the 53 bits of the greatest number
+FEW = 1 / 16  # of a chunk: so many small numbers wait for others of their size
 SAFE_EXPONENT = 300  # products of limbs of numbers beyond 2**300 could leave the doubles' range
 
 
@@ -33,12 +35,20 @@ class ExactSums(NamedTuple):
 
 def exact_sums(values: NDArray[np.float64]) -> ExactSums:
     """Sums of (rows,) finite numbers; of none, zeros."""
-    size = min(len(values), CHUNK)
-    limbs = np.empty((MAX_LIMBS, size))
-    rest = np.empty(size)
     total = squares = 0
-    for start in range(0, len(values), CHUNK):
-        sums = _sums_of_chunk(values[start : start + CHUNK], limbs, rest)
+    while len(values):
+        greatest = max(float(values.max()), -float(values.min()))
+        if greatest == 0:
+            break
+        exponent = math.frexp(greatest)[1]  # every |value| <= 2**exponent
+        if exponent < -SAFE_EXPONENT:
+            sums, values = _sums_one_by_one(values), values[:0]
+        elif exponent > SAFE_EXPONENT:
+            huge = np.abs(values) >= 2.0 ** (SAFE_EXPONENT - 1)
+            sums, values = _sums_one_by_one(values[huge]), values[~huge]
+        else:
+            # the greatest value always fits, so each round has fewer values
+            sums, values = _sums_on_grids(values, exponent)
         total += sums.total
         squares += sums.squares
     return ExactSums(total, squares)
@@ -58,23 +68,28 @@ def variance_of(sums: ExactSums, num_values: int) -> float:
         return math.inf
 
 
-def _sums_of_chunk(
-    chunk: NDArray[np.float64], limbs: NDArray[np.float64], rest: NDArray[np.float64]
-) -> ExactSums:
-    greatest = max(float(chunk.max()), -float(chunk.min()))
-    if greatest == 0:
-        return ExactSums()
-    exponent = math.frexp(greatest)[1]  # every |value| <= 2**exponent
-    if exponent < -SAFE_EXPONENT:
-        return _sums_one_by_one(chunk)
-    if exponent > SAFE_EXPONENT:
-        huge = np.abs(chunk) >= 2.0 ** (SAFE_EXPONENT - 1)
-        sums = _sums_one_by_one(chunk[huge])
-        return _add(sums, _sums_of_chunk(np.where(huge, 0.0, chunk), limbs, rest))
-    grids, left = _split(chunk, exponent, limbs, rest[: len(chunk)])
-    sums = _sums_of_limbs(limbs[: len(grids), : len(chunk)], grids)
-    # the greatest value always fits, so each round has fewer values, of a lower exponent
-    return sums if left is None else _add(sums, _sums_of_chunk(chunk[left], limbs, rest))
+def _sums_on_grids(
+    values: NDArray[np.float64], exponent: int
+) -> tuple[ExactSums, NDArray[np.float64]]:
+    """Sums of those values that fit the grids below 2**exponent, and the values that do not."""
+    size = min(len(values), CHUNK)
+    table, rests = np.empty((1 + MAX_LIMBS, size)), np.empty(size)
+    table[0] = 1.0  # times a limb: its sum
+    products = np.zeros((-(-len(values) // CHUNK), MAX_LIMBS, 1 + MAX_LIMBS))
+    waiting = [np.empty(0)]
+    num_limbs = 1
+    for place, start in enumerate(range(0, len(values), CHUNK)):
+        chunk = values[start : start + CHUNK]
+        ones_and_limbs, rest = table[:, : len(chunk)], rests[: len(chunk)]
+        limbs = ones_and_limbs[1:]
+        num_limbs, num_left = _split(chunk, exponent, limbs, rest, num_limbs)
+        if num_left:
+            left = rest != 0
+            waiting.append(chunk[left])
+            limbs[:num_limbs, left] = 0
+        for row in range(num_limbs):
+            np.matmul(ones_and_limbs[: row + 2], limbs[row], out=products[place, row, : row + 2])
+    return _add_up(products, exponent), np.concatenate(waiting)
 
 
 def _split(
@@ -82,44 +97,58 @@ def _split(
     exponent: int,
     limbs: NDArray[np.float64],
     rest: NDArray[np.float64],
-) -> tuple[list[int], NDArray[np.bool_] | None]:
-    """Fill ``limbs`` so that they add up to the chunk.
+    expected: int,
+) -> tuple[int, int]:
+    """Fill ``limbs`` and ``rest`` so that together they add up to the chunk.
 
+    Each limb is a multiple of its grid, at most 2**(LIMB_BITS - 1) times.
+
+    Args:
+        chunk: (rows,) numbers up to 2**exponent.
+        exponent: of the highest grid.
+        limbs: (MAX_LIMBS, rows) to be filled.
+        rest: (rows,) to be filled.
+        expected: limbs that the last chunk took; with fewer it is not looked whether they do.
     Returns:
-        Each limb is a multiple of 2**grid, at most 2**(LIMB_BITS - 1) of them; and which values did
-        not fit, because they are far smaller than the greatest: their limbs are zero.
+        How many limbs are filled, as many as most numbers need, and how many numbers have a rest:
+        few that are far smaller than the greatest.
     """
-    grids: list[int] = []
-    grid = exponent - (LIMB_BITS - 1)
     remaining = chunk
-    for row in limbs:
-        limb = row[: len(chunk)]
-        large = math.ldexp(1.5, grid + 52)  # its last bit is 2**grid: the sum is rounded to it
-        np.add(remaining, large, out=limb)
+    for row, limb in enumerate(limbs):
+        large = math.ldexp(1.5, _grid(exponent, row) + 52)  # its last bit is 2**grid:
+        np.add(remaining, large, out=limb)  # the sum is rounded to it
         np.subtract(limb, large, out=limb)
         np.subtract(remaining, limb, out=rest)
         remaining = rest
-        grids.append(grid)
-        grid -= LIMB_BITS
-        if len(grids) > 1 and not rest.any():
-            return grids, None
-    left = rest != 0
-    if not left.any():
-        return grids, None
-    limbs[:, : len(chunk)][:, left] = 0
-    return grids, left
+        num_limbs = row + 1
+        if num_limbs >= expected:
+            num_left = int(np.count_nonzero(rest))
+            if not num_left or (num_limbs >= ENOUGH_LIMBS and num_left <= FEW * len(rest)):
+                break
+    return num_limbs, num_left
 
 
-def _sums_of_limbs(limbs: NDArray[np.float64], grids: list[int]) -> ExactSums:
-    """No sum here is rounded: each is a whole number up to 2**53 times a power of two."""
+def _grid(exponent: int, row: int) -> int:
+    """Exponent of the grid of a limb."""
+    return exponent - (LIMB_BITS - 1) - LIMB_BITS * row
+
+
+def _add_up(products: NDArray[np.float64], exponent: int) -> ExactSums:
+    """No product was rounded: each is a whole number up to 2**53 times a power of two.
+
+    Args:
+        products: (chunks, limbs, 1 + limbs): of a limb with ones, and with limbs up to itself.
+        exponent: of the highest grid.
+    """
+    grids = np.array([_grid(exponent, row) for row in range(MAX_LIMBS)])
+    units = grids[:, None] + np.concatenate(([0], grids))
+    whole = np.ldexp(products, -units).astype(np.int64).sum(axis=0).tolist()
     total = squares = 0
-    for row, grid in enumerate(grids):
-        whole = int(math.ldexp(float(limbs[row].sum()), -grid))
-        total += whole << grid + UNIT_BITS
-        for other in range(row + 1):
-            both = grid + grids[other]
-            whole = int(math.ldexp(float(limbs[row] @ limbs[other]), -both))
-            squares += whole << both + (2 * UNIT_BITS if other == row else 2 * UNIT_BITS + 1)
+    for row, (of_limb, *with_others) in enumerate(whole):
+        total += of_limb << int(grids[row]) + UNIT_BITS
+        for other, product in enumerate(with_others[: row + 1]):
+            twice = 0 if other == row else 1
+            squares += product << int(grids[row] + grids[other]) + 2 * UNIT_BITS + twice
     return ExactSums(total, squares)
 
 
@@ -132,7 +161,3 @@ def _sums_one_by_one(values: NDArray[np.float64]) -> ExactSums:
         total += whole
         squares += whole * whole
     return ExactSums(total, squares)
-
-
-def _add(left: ExactSums, right: ExactSums) -> ExactSums:
-    return ExactSums(left.total + right.total, left.squares + right.squares)

@@ -6,9 +6,9 @@ group of rows is one or a few slices, and nothing more is copied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from labkit.preprocess.schema import MISSING, SOURCE, Schema, label_codes
 
 Group = tuple[str, int]  # ("all", 0), ("class", its code) or ("source", its code)
 ALL: Group = ("all", 0)
+Found = TypeVar("Found")
 
 
 class Cell(NamedTuple):
@@ -83,3 +84,15 @@ def groups_of(cell: Cell) -> Sequence[Group]:
     if cell.label != MISSING:
         groups.append(("class", cell.label))
     return groups
+
+
+def by_group(
+    parts: Sequence[Mapping[tuple[str, Cell], Found]],
+) -> dict[Hashable, list[Found]]:
+    """What the parts found, by (column, group) instead of (column, cell)."""
+    found: dict[Hashable, list[Found]] = {}
+    for part in parts:
+        for (column, cell), value in part.items():
+            for group in groups_of(cell):
+                found.setdefault((column, group), []).append(value)
+    return found

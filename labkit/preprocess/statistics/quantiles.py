@@ -29,7 +29,7 @@ from labkit.preprocess.tasks import Executor
 
 Array = NDArray[np.float64]
 Select = Callable[..., Mapping[Hashable, Array | Sequence[Array]]]
-BLOCK = 1 << 15  # values at a time
+BLOCK = 1 << 14  # values at a time
 WIDER = (STANDARD_ERRORS, 8 * STANDARD_ERRORS, math.inf)  # tried one after the other
 
 
@@ -115,7 +115,7 @@ def find_ranked(
         SourceError: the rows are not those that were sampled.
     """
     counts = {key: sum(each.num_values for each in samples[key]) for key in samples}
-    missed = {key: _ranks(counts[key], fractions) for key in samples if counts[key]}
+    missed = {key: wanted_ranks(counts[key], fractions) for key in samples if counts[key]}
     found: dict[Hashable, dict[int, float]] = {key: {} for key in samples}
     for errors in WIDER:
         if not missed:
@@ -127,7 +127,7 @@ def find_ranked(
         for key, wanted in brackets.items():
             shares = [part[key] for part in insides if key in part]
             for place, bracket in enumerate(wanted):
-                found[key] |= _values_in(bracket, [each[place] for each in shares])
+                found[key] |= values_in(bracket, [each[place] for each in shares])
         left = {key: [r for r in ranks if r not in found[key]] for key, ranks in missed.items()}
         missed = {key: ranks for key, ranks in left.items() if ranks}
     if missed:
@@ -143,7 +143,7 @@ def sample_part(
 ) -> dict[Hashable, list[Sample]]:
     """First pass over one part."""
     return {
-        key: [sample_values(values) for values in _arrays(given)]
+        key: [sample_values(values) for values in arrays_of(given)]
         for key, given in select(frame, **settings).items()
     }
 
@@ -157,27 +157,40 @@ def count_part(
 ) -> dict[Hashable, list[Inside]]:
     """Second pass over one part."""
     return {
-        key: [inside_of(_arrays(given), bracket) for bracket in brackets[key]]
+        key: insides_of(arrays_of(given), brackets[key])
         for key, given in select(frame, **settings).items()
         if key in brackets
     }
 
 
-def inside_of(arrays: Sequence[Array], bracket: Bracket) -> Inside:
-    """What lies below and in the bracket; a comparison with NaN is never true."""
-    low, high = bracket.low, bracket.high
-    below = at_low = at_high = 0
-    between = []
+def insides_of(arrays: Sequence[Array], brackets: Sequence[Bracket]) -> list[Inside]:
+    """What lies below and in each bracket; a comparison with NaN is never true.
+
+    The few values in any of the brackets are picked out in one go, and told apart afterwards.
+    """
+    below = [0] * len(brackets)
+    picked = [np.empty(0)]
+    buffers = np.empty((3, BLOCK), dtype=np.bool_)
     for block in _blocks(arrays):
-        below += int(np.count_nonzero(block < low))
-        within = block[(block >= low) & (block <= high)]
-        if low == high:
-            at_low += len(within)
-        elif len(within):
-            at_low += int(np.count_nonzero(within == low))
-            at_high += int(np.count_nonzero(within == high))
-            between.append(within[(within > low) & (within < high)])
-    return Inside(below, at_low, np.concatenate(between) if between else np.empty(0), at_high)
+        is_below, is_up_to, is_in = buffers[:, : len(block)]
+        is_in[:] = False
+        for place, bracket in enumerate(brackets):
+            np.less(block, bracket.low, out=is_below)
+            np.less_equal(block, bracket.high, out=is_up_to)
+            below[place] += int(np.count_nonzero(is_below))
+            is_in |= is_below ^ is_up_to  # whatever is below low is up to high
+        picked.append(block[is_in])
+    values = np.concatenate(picked)
+    return [_share(values, *each) for each in zip(brackets, below, strict=True)]
+
+
+def _share(values: Array, bracket: Bracket, below: int) -> Inside:
+    low, high = bracket.low, bracket.high
+    at_low = int(np.count_nonzero(values == low))
+    if low == high:
+        return Inside(below, at_low, np.empty(0), 0)
+    at_high = int(np.count_nonzero(values == high))
+    return Inside(below, at_low, values[(values > low) & (values < high)], at_high)
 
 
 def _blocks(arrays: Sequence[Array]) -> Iterator[Array]:
@@ -187,17 +200,18 @@ def _blocks(arrays: Sequence[Array]) -> Iterator[Array]:
             yield values[start : start + BLOCK]
 
 
-def _arrays(given: Array | Sequence[Array]) -> Sequence[Array]:
+def arrays_of(given: Array | Sequence[Array]) -> Sequence[Array]:
+    """What ``select`` found of a key, one array or several."""
     return (given,) if isinstance(given, np.ndarray) else given
 
 
-def _ranks(total: int, fractions: Sequence[float]) -> list[int]:
+def wanted_ranks(total: int, fractions: Sequence[float]) -> list[int]:
     """The whole ranks on either side of each fraction."""
     lower = {math.floor((total - 1) * fraction) for fraction in fractions}
     return sorted({min(rank + more, total - 1) for rank in lower for more in (0, 1)})
 
 
-def _values_in(bracket: Bracket, shares: Sequence[Inside]) -> dict[int, float]:
+def values_in(bracket: Bracket, shares: Sequence[Inside]) -> dict[int, float]:
     """The values of those of the bracket's ranks that it holds."""
     start = sum(share.below for share in shares)
     past_low = start + sum(share.at_low for share in shares)

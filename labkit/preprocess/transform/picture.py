@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labkit.preprocess.even_histogram import count_even
 from labkit.preprocess.schema import Schema, label_codes
 from labkit.preprocess.statistics.histogram import ALL, Counts, merge
 from labkit.preprocess.transform.fitted import Transformation
@@ -49,37 +50,6 @@ def picture_part(frame: pd.DataFrame, *, fitted: Transformation, schema: Schema)
             names[rule.column] = np.bincount(codes[(codes >= 0) & (codes < size)], minlength=size)
     unlabelled = int((labels < 0).sum())
     return Picture(before, own, after, names, fitted.count(frame), unlabelled)
-
-
-def count_even(
-    values: NDArray[np.float64],
-    labels: NDArray[np.int32],
-    edges: NDArray[np.float64],
-    classes: Sequence[str],
-) -> dict[str, NDArray[np.int64]]:
-    """A histogram by class between edges evenly apart, faster than a search for each value.
-
-    Args:
-        values: (rows,); gaps are left out.
-        labels: (rows,) classes; rows whose class is not known are left out.
-        edges: (bins + 1,) rising evenly.
-        classes: names, in the order of their codes.
-    Returns:
-        (bins + 2,) counts each: below the first edge, in the bins, from the last edge on.
-    """
-    known = ~np.isnan(values) & (labels >= 0)
-    if not known.all():
-        values, labels = values[known], labels[known]
-    num_bins = len(edges) - 1
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        guess = (values - edges[0]) * (num_bins / (edges[-1] - edges[0]))
-    places = np.floor(np.fmin(np.fmax(guess, -1), num_bins)).astype(np.int64) + 1
-    # Rounding may lead to a neighbour of the right bin.
-    places -= values < np.append(-np.inf, edges)[places]
-    places += values >= np.append(edges, np.inf)[places]
-    places += labels * (num_bins + 2)
-    counts = np.bincount(places, minlength=len(classes) * (num_bins + 2))
-    return dict(zip(classes, counts.reshape(len(classes), -1), strict=True))
 
 
 def _edges() -> list[float]:

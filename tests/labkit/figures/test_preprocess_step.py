@@ -189,6 +189,21 @@ def test_reduction_by_wavelets_speaks_of_energy(preprocessed: Report) -> None:
     assert "energy by coefficient" in words(step_figure(preprocessed, "reduction"))
 
 
+@pytest.mark.parametrize(("columns", "shown"), [(3, 3), (4, 4), (5, 3)])
+def test_reasons_of_two_lines_are_not_written_over_each_other(
+    preprocessed: Report, columns: int, shown: int
+) -> None:
+    why = "an identifier: about 320850 different values in 338294 training values, 100% of them"
+    dropped = details(preprocessed, "reduction")["dropped"] = {
+        f"c{at}": why for at in range(columns)
+    }
+    figure = step_figure(preprocessed, "reduction")
+    assert overlaps(figure) == []
+    said = words(figure)
+    assert sum(name in said for name in dropped) == shown
+    assert (f"+ {columns - shown} more" in said) == (columns > shown)
+
+
 def test_reasons_may_come_in_any_of_their_forms() -> None:
     assert reasons_of({"dropped": {"a": "constant"}}) == {"a": "constant"}
     assert reasons_of({"dropped": [{"column": "a", "reason": "constant"}]}) == {"a": "constant"}

@@ -79,11 +79,12 @@ def test_the_log_says_what_was_changed_and_why(spoilt: pd.DataFrame, rules: Clea
 def test_the_log_of_a_part_is_kept_beside_the_shards(
     spoilt: pd.DataFrame, rules: CleaningRules, tmp_path: Path
 ) -> None:
-    count = save_repairs(spoilt, 3, rules=rules, folder=str(tmp_path))
+    (tmp_path / "repairs").mkdir()
     after = rules.apply(spoilt)
+    save_repairs(repairs(spoilt, after, rules), 3, folder=str(tmp_path))
     assert [path.name for path in (tmp_path / "repairs").iterdir()] == ["part-00003.parquet"]
     log = load_repairs(str(tmp_path), 3)
-    assert len(log) == count
+    assert len(log) > 0
     pd.testing.assert_frame_equal(
         log.astype({"column": str, "kind": str}),
         repairs(spoilt, after, rules).astype({"column": str, "kind": str}),
@@ -95,7 +96,8 @@ def test_a_part_without_rows_or_repairs_has_an_empty_log(
     spoilt: pd.DataFrame, rules: CleaningRules, tmp_path: Path
 ) -> None:
     nothing = spoilt.iloc[:0]
-    assert save_repairs(nothing, 0, rules=rules, folder=str(tmp_path)) == 0
+    (tmp_path / "repairs").mkdir()
+    save_repairs(repairs(nothing, rules.apply(nothing), rules), 0, folder=str(tmp_path))
     log = load_repairs(str(tmp_path), 0)
     assert tuple(log.columns) == COLUMNS
     pd.testing.assert_frame_equal(undo(nothing, log), nothing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from labkit.preprocess.clean.score import imputation, scores, tally
 from labkit.preprocess.clean.settings import CleaningSettings
 from labkit.preprocess.clean.step import clean
 from labkit.preprocess.fruit import BLOCK_ROWS, FRUIT_ID, make_block
-from labkit.preprocess.parts import parts_of
+from labkit.preprocess.parts import Part, RowsInMemory, parts_of
 from labkit.preprocess.schema import KEY, SOURCE, Column, Schema
 from labkit.preprocess.step import StepResult, read_settings
 from labkit.preprocess.tasks import InThisProcess, OnCluster
@@ -149,6 +150,27 @@ def test_workers_and_any_number_of_parts_give_the_same_bits(
     )
     pd.testing.assert_frame_equal(together(there), together(cleaned))
     assert told[-1][:3] == ("cleaning", 20, 20), "every task was counted beforehand"
+
+
+def test_rows_are_cleaned_once_and_read_from_their_files_from_then_on(
+    fruit: Any, fruit_spec: Any, cleaned: StepResult, tmp_path: Path
+) -> None:
+    """A part that is done again, as after a worker's death, is the same to the last byte."""
+    for name in ("work", "repairs"):
+        (tmp_path / name).mkdir()
+    parts = [*parts_of(fruit[0], 3), Part(3, RowsInMemory(fruit[0].iloc[:0]))]
+    files = []
+    for _ in range(2):
+        kept = clean(InThisProcess(), parts, *fruit_spec, ROWS, folder=str(tmp_path))
+        assert all(not part.steps for part in kept.parts)
+        pd.testing.assert_frame_equal(together(kept), together(cleaned)[list(together(kept))])
+        assert (kept.details, kept.picture) == (cleaned.details, cleaned.picture)
+        files.append({path.name: path.read_bytes() for path in tmp_path.rglob("*.*")})
+    assert files[0] == files[1]
+    assert sorted(files[0]) == [
+        *(f"cleaned-{number:05d}.arrow" for number in range(4)),
+        *(f"part-{number:05d}.parquet" for number in range(4)),
+    ]
 
 
 def test_a_table_without_numbers_or_label_is_only_counted(stones: pd.DataFrame) -> None:

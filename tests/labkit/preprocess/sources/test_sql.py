@@ -18,6 +18,7 @@ from labkit.preprocess.sources import sql
 from labkit.preprocess.sources.find import find_parts
 from labkit.preprocess.sources.maps import read_source_maps
 from labkit.preprocess.sources.read import read_part
+from labkit.preprocess.sources.sqlite_arrow import NotPlain, read_plain
 
 ROWS = [(n, n / 1000, "orange" if n % 3 else "watermelon", f"note {n}") for n in range(1, 301)]
 Maps = Callable[..., Any]
@@ -238,3 +239,90 @@ def test_cells_of_several_types_in_one_column(tmp_path: Path, things: Maps, sche
     assert read.frame["weight_g"].tolist() == [500.0, 1000.0]
     assert read.frame["kind"].tolist() == [0, 0]
     assert read.set_aside["content"].str.contains("three").tolist() == [True]
+
+
+def read_by_rows(source: str, maps: Any, schema: Schema) -> pd.DataFrame:
+    """The whole source, with the fast way closed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql, "read_plain", refuse)
+        return whole(source, maps, schema)
+
+
+def refuse(path: str, query: str) -> list[Any]:
+    raise NotPlain
+
+
+def test_the_fast_way_and_the_slow_one_give_the_same_rows(
+    sqlite_file: str, things: Maps, schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def counted(path: str, query: str) -> list[Any]:
+        batches = read_plain(path, query)
+        taken.append(sum(len(batch) for batch in batches))
+        return batches
+
+    monkeypatch.setattr(sql, "read_plain", counted)
+    monkeypatch.setattr(sql, "rows_per_part", lambda rows: 90)
+    maps = things(kind="sql", table="things")
+    frame = whole(sqlite_file, maps, schema)
+    assert taken == [90, 90, 90, 30], "all of it was read fast"
+    pd.testing.assert_frame_equal(frame, expected(schema))
+    pd.testing.assert_frame_equal(frame, read_by_rows(sqlite_file, maps, schema))
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        (301, 0.30000000000000004, "orange", 0.30000000000000004),
+        (301, "0.5", "orange", "a text among numbers"),
+        (301.0, 2, "orange", 7),
+        (301, 3, "orange", b"\x01"),
+        (301, None, None, None),
+        ("three hundred and one", 1.0, "orange", "no key"),
+    ],
+)
+def test_one_odd_cell_among_many_is_read_as_it_is(
+    sqlite_file: str, things: Maps, schema: Schema, late: tuple[Any, ...]
+) -> None:
+    """Columns of no type: a cell is what was put into it."""
+    with closing(sqlite3.connect(sqlite_file)) as database, database:
+        database.execute("CREATE TABLE loose (id, w, what, note)")
+        database.execute("INSERT INTO loose SELECT * FROM things")
+        database.execute("INSERT INTO loose VALUES (?, ?, ?, ?)", late)
+    maps = things(kind="sql", table="loose")
+    frame = whole(sqlite_file, maps, schema)
+    pd.testing.assert_frame_equal(frame, read_by_rows(sqlite_file, maps, schema))
+    assert len(frame) == 300 + isinstance(late[0], int | float)
+    assert frame["note"][0] == "note 1"
+
+
+def test_a_text_that_is_not_unicode_is_an_error_either_way(
+    sqlite_file: str, things: Maps, schema: Schema
+) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as database, database:
+        database.execute("UPDATE things SET note = CAST(x'ff41' AS TEXT) WHERE id = 7")
+    (part,) = find_parts([sqlite_file], things(kind="sql", table="things"), schema)
+    with pytest.raises(SourceError, match=r"things.sqlite cannot be read as sql \(Could not deco"):
+        read_part(part)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_ranges_hold_every_row_once_whether_the_column_is_indexed_or_not(
+    tmp_path: Path, things: Maps, schema: Schema, monkeypatch: pytest.MonkeyPatch, indexed: bool
+) -> None:
+    """Half the rows have one number; one has none, some are broken."""
+    path = tmp_path / "uneven.db"
+    numbers: list[Any] = [*range(50), *[50] * 100, 60.5, 61, *range(70, 110), None]
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE things (id INTEGER, w REAL, what TEXT, note TEXT, place)")
+        rows = [(n, 1.0, "orange", "", place) for n, place in enumerate(numbers)]
+        database.executemany("INSERT INTO things VALUES (?, ?, ?, ?, ?)", rows)
+        if indexed:
+            database.execute("CREATE INDEX by_place ON things (place)")
+    monkeypatch.setattr(sql, "rows_per_part", lambda rows: 30)
+    parts = find_parts([str(path)], things(kind="sql", table="things", by="place"), schema)
+    keys = [read_part(part).frame["_key"].tolist() for part in parts]
+    assert sorted(key for each in keys for key in each) == list(range(len(numbers)))
+    assert sorted(map(len, keys), reverse=True)[1] <= 31
+    assert len(parts) >= 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from labkit.errors import SettingError
 from labkit.preprocess.parts import Part, RowsInMemory, parts_of
 from labkit.preprocess.report import plain
 from labkit.preprocess.schema import KEY, SOURCE, Column, Schema
-from labkit.preprocess.statistics.describe import TASKS_PER_PART, describe
+from labkit.preprocess.statistics.describe import describe
+from labkit.preprocess.statistics.first_look import LEAST_LOOKED_AT, parts_to_look_at
 from labkit.preprocess.tasks import InThisProcess, OnCluster
 
 SCHEMA = Schema(
@@ -59,6 +60,27 @@ def rows() -> pd.DataFrame:
     return make_rows()
 
 
+class Counting(InThisProcess):
+    """Counts the tasks that are stated and those that are run."""
+
+    stated = calls = 0
+
+    def begin(self, step: str, total: int) -> None:
+        assert step == "statistics"
+        self.stated = total
+
+    def expect(self, more: int) -> None:
+        self.stated += more
+
+    def map(self, function: Callable[..., Any], /, *parts: Any, **settings: Any) -> list[Any]:
+        self.calls += len(parts[0])
+        return super().map(function, *parts, **settings)
+
+
+def as_parts(frames: Sequence[pd.DataFrame]) -> list[Part]:
+    return [Part(place, RowsInMemory(frame)) for place, frame in enumerate(frames)]
+
+
 def run(parts: list[Part], schema: Schema = SCHEMA, **settings: Any) -> dict[str, Any]:
     return describe(InThisProcess(), parts, schema, **settings).to_dict()
 
@@ -100,8 +122,7 @@ def test_any_number_of_parts_and_any_order_of_rows_give_the_same_bits(rows: pd.D
         shuffled = rows.sample(frac=1, random_state=seed)
         assert run(parts_of(shuffled, number), sources=SOURCES) == whole
     by_source = [group for _, group in rows.sort_values("mass").groupby(SOURCE)]
-    parts = [Part(place, RowsInMemory(frame)) for place, frame in enumerate(by_source)]
-    assert run(parts[::-1], sources=SOURCES) == whole
+    assert run(as_parts(by_source)[::-1], sources=SOURCES) == whole
 
 
 def test_workers_give_the_same_bits_as_one_process(cluster4: Cluster, rows: pd.DataFrame) -> None:
@@ -174,21 +195,80 @@ def test_rows_are_not_changed_and_the_report_is_plain(rows: pd.DataFrame) -> Non
     assert found.missing["gone"] == ROWS
 
 
-def test_the_stated_number_of_tasks_is_right(rows: pd.DataFrame) -> None:
-    class Counting(InThisProcess):
-        stated = calls = 0
-
-        def begin(self, step: str, total: int) -> None:
-            assert step == "statistics"
-            self.stated = total
-
-        def map(self, function: Callable[..., Any], /, *parts: Any, **settings: Any) -> list[Any]:
-            self.calls += len(parts[0])
-            return super().map(function, *parts, **settings)
-
+@pytest.mark.parametrize("num_parts", [5, 20])
+def test_the_stated_number_of_tasks_is_right(rows: pd.DataFrame, num_parts: int) -> None:
     executor = Counting()
-    describe(executor, parts_of(rows, 5), SCHEMA)
-    assert executor.stated == executor.calls == TASKS_PER_PART * 5
+    describe(executor, parts_of(rows, num_parts), SCHEMA)
+    assert executor.stated == executor.calls > num_parts
+
+
+def make_many() -> list[pd.DataFrame]:
+    """Parts of a size that shows brackets narrow enough, alike in all their columns."""
+    random = np.random.default_rng(1)
+    frames = []
+    for _ in range(12):
+        size = int(random.integers(14_000, 16_000))
+        frame = pd.DataFrame(
+            {
+                KEY: np.arange(size),
+                SOURCE: random.integers(0, 2, size).astype(np.int8),
+                "mass": random.lognormal(3, 1, size),
+                "price": np.round(random.gamma(2.0, 3.0, size), 1),
+                "kind": random.integers(0, 2, size).astype(np.int32),
+            }
+        )
+        frame.loc[random.random(size) < 0.1, "price"] = np.nan
+        frames.append(frame)
+    return frames
+
+
+MANY = Schema(columns=tuple(map(SCHEMA.column, ("mass", "price", "kind"))), label="kind")
+
+
+def describe_many(frames: list[pd.DataFrame]) -> tuple[dict[str, Any], Counting]:
+    executor = Counting()
+    found = describe(
+        executor, as_parts(frames), MANY, sources=SOURCES, fractions=FRACTIONS
+    ).to_dict()
+    assert executor.stated == executor.calls
+    return found, executor
+
+
+def check_many(found: dict[str, Any], frames: list[pd.DataFrame]) -> None:
+    whole = pd.concat(frames, ignore_index=True)
+    assert found == run(parts_of(whole, 1), MANY, sources=SOURCES, fractions=FRACTIONS)
+    for column in ("mass", "price"):
+        check_numbers(found["overall"][column], whole[column].to_numpy())
+        for code, name in enumerate(("round", "long")):
+            values = whole.loc[whole["kind"] == code, column].to_numpy()
+            check_numbers(found["by_class"][name][column], values)
+
+
+def test_parts_that_are_alike_are_read_once() -> None:
+    frames = make_many()
+    found, executor = describe_many(frames)
+    check_many(found, frames)
+    assert executor.calls == len(frames) + LEAST_LOOKED_AT
+
+
+@pytest.mark.parametrize("by", ["mass", "price", "kind"])
+def test_parts_that_differ_give_the_same_bits(by: str) -> None:
+    whole = pd.concat(make_many(), ignore_index=True).sort_values(by, ignore_index=True)
+    frames = [part.load() for part in parts_of(whole, 12)]
+    found, executor = describe_many(frames)
+    check_many(found, frames)
+    assert executor.calls == 2 * len(frames) + LEAST_LOOKED_AT
+
+
+def test_a_guess_that_was_wrong_changes_no_bit() -> None:
+    frames = make_many()
+    seen = {id(part.rows.frame) for part in parts_to_look_at(as_parts(frames))}
+    for frame in frames:
+        if id(frame) not in seen:
+            frame["mass"] += 100.0
+    found, executor = describe_many(frames)
+    check_many(found, frames)
+    assert executor.calls == 3 * len(frames) + LEAST_LOOKED_AT
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])

@@ -79,6 +79,14 @@ def test_the_greatest_limbs_of_a_full_chunk_do_not_round() -> None:
     assert exact_sums(values) == (int(CHUNK * one * 2**1074), int(CHUNK * one * one * 2**2148))
 
 
+def test_numbers_that_are_far_smaller_than_the_others_count_to_the_last_bit() -> None:
+    random = np.random.default_rng(3)
+    for few in (0.001, 0.5):  # they wait for each other, or take more limbs
+        scale = np.where(random.random(2 * CHUNK + 9) < few, 2.0**-70, 1.0)
+        values = random.normal(size=len(scale)) * scale
+        assert exact_sums(values) == by_fractions(values)
+
+
 def test_values_that_are_not_side_by_side_in_memory() -> None:
     table = np.random.default_rng(0).normal(size=(500, 3))
     assert exact_sums(table[:, 1]) == exact_sums(table[:, 1].copy())

@@ -20,7 +20,7 @@ from labkit.preprocess.statistics.brackets import (
     find_brackets,
     sample_values,
 )
-from labkit.preprocess.statistics.quantiles import exact_quantiles, find_ranked, inside_of
+from labkit.preprocess.statistics.quantiles import BLOCK, exact_quantiles, find_ranked, insides_of
 from labkit.preprocess.tasks import InThisProcess
 
 FRACTIONS = (0.0, 0.1, 0.25, 1 / 3, 0.5, 0.75, 0.999, 1.0)
@@ -157,14 +157,14 @@ def test_little_travels_however_many_ties_there_are() -> None:
         sample = sample_values(part)
         assert len(sample.values) <= MAX_SENT
         for bracket in find_brackets([sample], [0, 25_000, 50_000, 99_999]):
-            assert len(inside_of([part], bracket).between) == 0
+            assert len(insides_of([part], [bracket])[0].between) == 0
 
 
 def test_little_travels_from_large_parts() -> None:
     column = np.random.default_rng(0).normal(size=200_000)
     parts = np.array_split(column, 4)
     brackets = find_brackets([sample_values(part) for part in parts], [50_000, 100_000, 150_000])
-    travelling = sum(len(inside_of(parts, bracket).between) for bracket in brackets)
+    travelling = sum(len(share.between) for share in insides_of(parts, brackets))
     assert len(brackets) == 3
     assert travelling < 0.15 * len(column)
 
@@ -175,3 +175,18 @@ def test_brackets_that_overlap_become_one() -> None:
         Bracket((3, 4), 1.0, 1.0),
         Bracket((15,), 2.0, 2.0),
     ]
+
+
+def test_what_lies_below_and_in_each_bracket() -> None:
+    random = np.random.default_rng(0)
+    values = np.round(random.normal(0, 5, 3 * BLOCK + 5), 1)
+    values[random.random(len(values)) < 0.1] = np.nan
+    values[:2] = -math.inf, math.inf
+    brackets = [Bracket((), *ends) for ends in ((-math.inf, -7), (-2.5, -2.5), (-2.5, 0.1), (3, 9))]
+    found = insides_of(np.array_split(values, 4), brackets)
+    assert len(found) == len(brackets)
+    for (_, low, high), share in zip(brackets, found, strict=True):
+        assert share.below == (values < low).sum()
+        assert share.at_low == (values == low).sum()
+        assert share.at_high == ((values == high).sum() if high > low else 0)
+        assert sorted(share.between) == sorted(values[(values > low) & (values < high)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labkit.preprocess.transform.picture import count_even
+from labkit.preprocess.even_histogram import count_even
 
 
 @pytest.mark.parametrize(("low", "high"), [(-6.0, 6.0), (0.1, 0.7), (1e9, 1e9 + 1), (0.0, 1e-300)])
