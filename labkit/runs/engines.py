@@ -69,7 +69,10 @@ class ParquetGroup:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self.path) as file:
-            frame: pd.DataFrame = file.read_row_group(self.group, use_threads=False).to_pandas()
+            table = file.read_row_group(self.group, use_threads=False)
+        frame: pd.DataFrame = table.to_pandas(
+            split_blocks=True, self_destruct=True, use_threads=False
+        )
         return frame
 
 

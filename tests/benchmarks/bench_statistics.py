@@ -7,6 +7,12 @@ count, minimum, maximum, mean, variance, standard deviation, median and quartile
 without rounding of ranks. CPU is that of all processes that take part, memory the highest of any
 of them; starting the cluster and importing are left out for all. Ratios are to pandas of the same
 run; of repeats, the one with the least CPU counts.
+
+Spark takes part where it can be imported and there is Java. It need not be installed in the lab's
+own environment:
+
+    pip install --target /tmp/spark pyspark
+    PYTHONPATH=/tmp/spark python tests/benchmarks/bench_statistics.py
 """
 
 from __future__ import annotations
@@ -18,7 +24,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,22 +35,6 @@ QUARTILES = (0.25, 0.5, 0.75)
 NAMES = ("count", "min", "max", "mean", "variance", "std", "q25", "median", "q75")
 Figures = dict[str, dict[str, float]]
 Answer = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ParquetGroup:
-    """One row group; implements ``labkit.preprocess.parts.Rows``."""
-
-    path: str
-    group: int
-
-    def read(self) -> Any:
-        """The rows."""
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.path) as file:
-            table = file.read_row_group(self.group, columns=list(COLUMNS), use_threads=False)
-        return table.to_pandas(split_blocks=True, self_destruct=True, use_threads=False)
 
 
 def make_data(path: str, rows: int) -> None:
@@ -155,27 +144,31 @@ def with_duckdb(path: str) -> Answer:
 
 
 def with_pyspark(path: str) -> Answer:
-    """One SQL query on two local threads; its Java process does the work."""
+    """One SQL query a column on two local threads; its Java process does the work.
+
+    Exact percentiles keep all values of a column in a hash map: too much memory for ten at once.
+    """
     import psutil
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.ui.showConsoleProgress", "false")
     spark = builder.config("spark.driver.memory", "4g").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     java = next(child for child in psutil.Process().children(recursive=True)
                 if "java" in child.name())  # fmt: skip
-    asked = []
-    for name in COLUMNS:
-        values = {
-            "count": f"count({name})", "min": f"min({name})", "max": f"max({name})",
-            "mean": f"avg({name})", "variance": f"var_samp({name})",
-            "std": f"stddev_samp({name})", "q25": f"percentile({name}, 0.25)",
-            "median": f"percentile({name}, 0.5)", "q75": f"percentile({name}, 0.75)",
-        }  # fmt: skip
-        asked += [f"{value} as `{name} {figure}`" for figure, value in values.items()]
     frame = spark.read.parquet(path)
+
+    def of_column(name: str) -> dict[str, float]:
+        asked = (
+            f"count({name})", f"min({name})", f"max({name})", f"avg({name})", f"var_samp({name})",
+            f"stddev_samp({name})", f"percentile({name}, array(0.25, 0.5, 0.75))",
+        )  # fmt: skip
+        *plain, quartiles = frame.selectExpr(*asked).first()
+        return dict(zip(NAMES, (*plain, *quartiles), strict=True))
+
     before = java.cpu_times()
-    answer = timed(lambda: by_column(frame.selectExpr(*asked).first().asDict()))
+    answer = timed(lambda: {name: of_column(name) for name in COLUMNS})
     after = java.cpu_times()
     answer["cpu_s"] += after.user + after.system - before.user - before.system
     status = Path(f"/proc/{java.pid}/status").read_text(encoding="utf-8")
@@ -186,17 +179,14 @@ def with_pyspark(path: str) -> Answer:
 
 def with_lab(path: str, num_workers: int) -> Answer:
     """The lab on a cluster of so many worker processes, one thread each."""
-    import pyarrow.parquet as pq
-
     import labkit
-    from labkit.preprocess.parts import Part
     from labkit.preprocess.schema import Column, Schema
     from labkit.preprocess.statistics.describe import describe
     from labkit.preprocess.tasks import OnCluster
+    from labkit.runs.engines import parquet_parts
 
     schema = Schema(columns=tuple(Column(name=name) for name in COLUMNS))
-    groups = pq.read_metadata(path).num_row_groups
-    parts = [Part(number, ParquetGroup(path, number)) for number in range(groups)]
+    parts = parquet_parts(path)
     with labkit.launch(num_workers, device="cpu") as cluster:
         executor = OnCluster(cluster.client)
         describe(executor, parts[:num_workers], schema)  # imports are over

@@ -12,6 +12,7 @@ splitting by adding and subtracting a large number).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 UNIT_BITS = 1074  # every double is a multiple of 2**-1074
 CHUNK = 1 << 13  # numbers at a time: their limbs stay in the cache, and BLAS starts no threads
 LIMB_BITS = 21  # CHUNK products of two limbs, each up to 2**40, add up to at most 2**53
+MAX_CHUNKS = 1 << 9  # whose sums are added as whole numbers of 64 bits
 MAX_LIMBS = 6
 ENOUGH_LIMBS = 3  # hold each of the 53 bits of the greatest number
 FEW = 1 / 16  # of a chunk: so many small numbers wait for others of their size
@@ -35,23 +37,9 @@ class ExactSums(NamedTuple):
 
 def exact_sums(values: NDArray[np.float64]) -> ExactSums:
     """Sums of (rows,) finite numbers; of none, zeros."""
-    total = squares = 0
-    while len(values):
-        greatest = max(float(values.max()), -float(values.min()))
-        if greatest == 0:
-            break
-        exponent = math.frexp(greatest)[1]  # every |value| <= 2**exponent
-        if exponent < -SAFE_EXPONENT:
-            sums, values = _sums_one_by_one(values), values[:0]
-        elif exponent > SAFE_EXPONENT:
-            huge = np.abs(values) >= 2.0 ** (SAFE_EXPONENT - 1)
-            sums, values = _sums_one_by_one(values[huge]), values[~huge]
-        else:
-            # the greatest value always fits, so each round has fewer values
-            sums, values = _sums_on_grids(values, exponent)
-        total += sums.total
-        squares += sums.squares
-    return ExactSums(total, squares)
+    step = MAX_CHUNKS * CHUNK
+    found = [_sums_of(values[start : start + step]) for start in range(0, len(values), step)]
+    return _add(found)
 
 
 def mean_of(sums: ExactSums, num_values: int) -> float:
@@ -68,6 +56,26 @@ def variance_of(sums: ExactSums, num_values: int) -> float:
         return math.inf
 
 
+def _sums_of(values: NDArray[np.float64]) -> ExactSums:
+    """Sums of up to MAX_CHUNKS * CHUNK numbers."""
+    found = []
+    while len(values):
+        greatest = max(float(values.max()), -float(values.min()))
+        if greatest == 0:
+            break
+        exponent = math.frexp(greatest)[1]  # every |value| <= 2**exponent
+        if exponent < -SAFE_EXPONENT:
+            sums, values = _sums_one_by_one(values), values[:0]
+        elif exponent > SAFE_EXPONENT:
+            huge = np.abs(values) >= 2.0 ** (SAFE_EXPONENT - 1)
+            sums, values = _sums_one_by_one(values[huge]), values[~huge]
+        else:
+            # the greatest value always fits, so each round has fewer values
+            sums, values = _sums_on_grids(values, exponent)
+        found.append(sums)
+    return _add(found)
+
+
 def _sums_on_grids(
     values: NDArray[np.float64], exponent: int
 ) -> tuple[ExactSums, NDArray[np.float64]]:
@@ -82,13 +90,15 @@ def _sums_on_grids(
         chunk = values[start : start + CHUNK]
         ones_and_limbs, rest = table[:, : len(chunk)], rests[: len(chunk)]
         limbs = ones_and_limbs[1:]
-        num_limbs, num_left = _split(chunk, exponent, limbs, rest, num_limbs)
-        if num_left:
-            left = rest != 0
-            waiting.append(chunk[left])
-            limbs[:num_limbs, left] = 0
-        for row in range(num_limbs):
-            np.matmul(ones_and_limbs[: row + 2], limbs[row], out=products[place, row, : row + 2])
+        num_limbs, left = _split(chunk, exponent, limbs, rest, num_limbs)
+        waiting.append(chunk[left])
+        limbs[:num_limbs, left] = 0
+        for row in range(num_limbs):  # all with all: BLAS takes four rows in the time of two
+            np.matmul(
+                ones_and_limbs[: num_limbs + 1],
+                limbs[row],
+                out=products[place, row, : num_limbs + 1],
+            )
     return _add_up(products, exponent), np.concatenate(waiting)
 
 
@@ -98,7 +108,7 @@ def _split(
     limbs: NDArray[np.float64],
     rest: NDArray[np.float64],
     expected: int,
-) -> tuple[int, int]:
+) -> tuple[int, NDArray[np.intp]]:
     """Fill ``limbs`` and ``rest`` so that together they add up to the chunk.
 
     Each limb is a multiple of its grid, at most 2**(LIMB_BITS - 1) times.
@@ -110,8 +120,8 @@ def _split(
         rest: (rows,) to be filled.
         expected: limbs that the last chunk took; with fewer it is not looked whether they do.
     Returns:
-        How many limbs are filled, as many as most numbers need, and how many numbers have a rest:
-        few that are far smaller than the greatest.
+        How many limbs are filled, as many as most numbers need, and the places of those numbers
+        that have a rest: few that are far smaller than the greatest.
     """
     remaining = chunk
     for row, limb in enumerate(limbs):
@@ -122,10 +132,10 @@ def _split(
         remaining = rest
         num_limbs = row + 1
         if num_limbs >= expected:
-            num_left = int(np.count_nonzero(rest))
-            if not num_left or (num_limbs >= ENOUGH_LIMBS and num_left <= FEW * len(rest)):
+            left = (rest != 0).nonzero()[0]
+            if not len(left) or (num_limbs >= ENOUGH_LIMBS and len(left) <= FEW * len(rest)):
                 break
-    return num_limbs, num_left
+    return num_limbs, left
 
 
 def _grid(exponent: int, row: int) -> int:
@@ -137,7 +147,7 @@ def _add_up(products: NDArray[np.float64], exponent: int) -> ExactSums:
     """No product was rounded: each is a whole number up to 2**53 times a power of two.
 
     Args:
-        products: (chunks, limbs, 1 + limbs): of a limb with ones, and with limbs up to itself.
+        products: (chunks, limbs, 1 + limbs): of a limb with ones, and with each limb.
         exponent: of the highest grid.
     """
     grids = np.array([_grid(exponent, row) for row in range(MAX_LIMBS)])
@@ -146,9 +156,8 @@ def _add_up(products: NDArray[np.float64], exponent: int) -> ExactSums:
     total = squares = 0
     for row, (of_limb, *with_others) in enumerate(whole):
         total += of_limb << int(grids[row]) + UNIT_BITS
-        for other, product in enumerate(with_others[: row + 1]):
-            twice = 0 if other == row else 1
-            squares += product << int(grids[row] + grids[other]) + 2 * UNIT_BITS + twice
+        for other, product in enumerate(with_others):
+            squares += product << int(grids[row] + grids[other]) + 2 * UNIT_BITS
     return ExactSums(total, squares)
 
 
@@ -161,3 +170,7 @@ def _sums_one_by_one(values: NDArray[np.float64]) -> ExactSums:
         total += whole
         squares += whole * whole
     return ExactSums(total, squares)
+
+
+def _add(found: Sequence[ExactSums]) -> ExactSums:
+    return ExactSums(sum(each.total for each in found), sum(each.squares for each in found))

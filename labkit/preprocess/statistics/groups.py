@@ -55,9 +55,11 @@ class Cells:
         place = np.zeros(len(counts), dtype=np.int64)
         place[present] = np.arange(len(present))
         self.of_row = place[codes]  # (rows,) place of each row's cell
-        # numpy sorts short whole numbers by their digits, in a time that grows with the rows only
-        short = self.of_row.astype(np.uint16) if len(present) < 1 << 16 else self.of_row
-        self._order = np.argsort(short, kind="stable") if len(present) > 1 else None
+        self._order = None
+        if len(present) > 1:
+            # numpy sorts short whole numbers by their digits, in a time that grows with the rows
+            short = self.of_row.astype(np.uint16) if len(present) < 1 << 16 else self.of_row
+            self._order = np.argsort(short, kind="stable")
 
     def ordered(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(rows,) the values in the order of the cells; not copied where there is one cell."""

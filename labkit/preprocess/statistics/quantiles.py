@@ -29,7 +29,7 @@ from labkit.preprocess.tasks import Executor
 
 Array = NDArray[np.float64]
 Select = Callable[..., Mapping[Hashable, Array | Sequence[Array]]]
-BLOCK = 1 << 14  # values at a time
+BLOCK = 1 << 15  # values at a time
 WIDER = (STANDARD_ERRORS, 8 * STANDARD_ERRORS, math.inf)  # tried one after the other
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from labkit.preprocess.statistics.exact_sums import (
     CHUNK,
+    MAX_CHUNKS,
     ExactSums,
     exact_sums,
     mean_of,
@@ -74,9 +75,10 @@ def test_any_order_and_any_cuts_give_the_same_sums(kind: str) -> None:
 
 
 def test_the_greatest_limbs_of_a_full_chunk_do_not_round() -> None:
-    values = np.full(CHUNK, np.nextafter(1.0, 0.0))
-    one = Fraction(values[0])
-    assert exact_sums(values) == (int(CHUNK * one * 2**1074), int(CHUNK * one * one * 2**2148))
+    one = Fraction(np.nextafter(1.0, 0.0))
+    for number in (CHUNK, 2 * MAX_CHUNKS * CHUNK + 1):  # as many chunks as overflow 64 bits, too
+        found = exact_sums(np.full(number, float(one)))
+        assert found == (int(number * one * 2**1074), int(number * one * one * 2**2148))
 
 
 def test_numbers_that_are_far_smaller_than_the_others_count_to_the_last_bit() -> None:
