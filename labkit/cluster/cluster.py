@@ -270,7 +270,8 @@ class Cluster:
         if self._owned is not None:
             self._owned.close(timeout=CLOSE_S)
         if self.kind != "existing":
-            end_processes(servers, CLOSE_S)
+            # A worker that was being restarted may have started another one meanwhile.
+            end_processes([*servers, *self._fork_servers()], CLOSE_S)
             remove_folder(self.folder)
 
     def _fork_servers(self) -> list[psutil.Process]:
