@@ -146,9 +146,9 @@ def cluster4() -> Iterator[Cluster]:
         yield _warm(cluster)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster8() -> Iterator[Cluster]:
-    """Eight CPU workers."""
+    """Eight CPU workers, shared by the tests of a session."""
     with labkit.launch(8, device="cpu") as cluster:
         yield _warm(cluster)
 
