@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -38,55 +40,88 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def our_processes() -> dict[int, str]:
-    """Processes of this session, orphans too, by pid: those that inherited its mark."""
+    """Processes of this session, orphans too, by pid: those that inherited its mark.
+
+    ``/proc`` is read by hand: psutil needs ten times as long, and this runs around every test.
+    """
+    mark = f"{MARK}={os.environ[MARK]}".encode()
     found = {}
-    for process in psutil.process_iter():
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            # A zombie's environment is empty.
+            if pid == os.getpid() or mark not in Path(f"/proc/{pid}/environ").read_bytes():
                 continue
-            if process.environ().get(MARK) != os.environ[MARK]:
-                continue
-            command = " ".join(process.cmdline())
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        except OSError:
             continue
         if not any(own in command for own in PYTHON_OWN):
-            found[process.pid] = command
+            found[pid] = command
     return found
 
 
-def our_listening_ports() -> set[tuple[str, int]]:
-    """Addresses on which processes of this session listen."""
-    pids = {os.getpid(), *our_processes()}
-    return {
-        (c.laddr.ip, c.laddr.port)
-        for c in psutil.net_connections("tcp")
-        if c.status == psutil.CONN_LISTEN and c.pid in pids
-    }
+def our_sockets(processes: Iterable[int]) -> set[str]:
+    """Sockets that this process and others hold, as the kernel numbers them."""
+    found = set()
+    for pid in (os.getpid(), *processes):
+        with contextlib.suppress(OSError):
+            for file in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found.add(os.readlink(f"/proc/{pid}/fd/{file}"))
+    return {file for file in found if file.startswith("socket:")}
+
+
+def listening_at(sockets: set[str]) -> set[tuple[str, int]]:
+    """Addresses at which some of these sockets listen."""
+    found = set()
+    for c in psutil.net_connections("tcp") if sockets else ():
+        with contextlib.suppress(OSError):
+            if (
+                c.status == psutil.CONN_LISTEN
+                and os.readlink(f"/proc/{c.pid}/fd/{c.fd}") in sockets
+            ):
+                found.add((c.laddr.ip, c.laddr.port))
+    return found
 
 
 def our_folders() -> set[str]:
     """Everything in this session's temporary folder but pytest's own."""
-    entries = {path.name for path in Path(tempfile.gettempdir()).iterdir()}
-    return {name for name in entries if not name.startswith("pytest-of-")}
+    return {name for name in os.listdir(tempfile.gettempdir()) if not name.startswith("pytest-of-")}
 
 
-def left_behind(before: tuple[set[int], set[tuple[str, int]], set[str]]) -> str:
-    """What there is now and was not before, in words; empty when there is nothing."""
-    now = our_processes()
-    processes = {pid: now[pid] for pid in now.keys() - before[0]}
-    ports = our_listening_ports() - before[1]
-    folders = our_folders() - before[2]
-    what = {"processes": processes, "ports": ports, "folders": folders}
-    return ", ".join(f"{name}: {value}" for name, value in what.items() if value)
+@dataclass(frozen=True)
+class There:
+    """What there is of this session: processes by pid, sockets, folders."""
+
+    processes: dict[int, str]
+    sockets: set[str]
+    folders: set[str]
+
+    @classmethod
+    def now(cls) -> There:
+        processes = our_processes()
+        return cls(processes, our_sockets(processes), our_folders())
+
+    def more_than(self, before: There) -> str:
+        """What was not there before, in words; empty when there is nothing."""
+        what = {
+            "processes": {
+                pid: command
+                for pid, command in self.processes.items()
+                if pid not in before.processes
+            },
+            "ports": listening_at(self.sockets - before.sockets),
+            "folders": self.folders - before.folders,
+        }
+        return ", ".join(f"{name}: {value}" for name, value in what.items() if value)
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails a test that leaves a process, a listening port or a cluster folder."""
-    before = (set(our_processes()), our_listening_ports(), our_folders())
+    before = There.now()
     yield
     deadline = time.monotonic() + LEAVE_S
-    while (left := left_behind(before)) and time.monotonic() < deadline:
+    while (left := There.now().more_than(before)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, f"left behind: {left}"
 
@@ -111,9 +146,9 @@ def cluster4() -> Iterator[Cluster]:
         yield _warm(cluster)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster8() -> Iterator[Cluster]:
-    """Eight CPU workers."""
+    """Eight CPU workers, shared by the tests of a session."""
     with labkit.launch(8, device="cpu") as cluster:
         yield _warm(cluster)
 

@@ -269,7 +269,8 @@ class Cluster:
         if self._owned is not None:
             self._owned.close(timeout=CLOSE_S)
         if self.kind != "existing":
-            end_processes(servers, CLOSE_S)
+            # A worker that was being restarted may have started another one meanwhile.
+            end_processes([*servers, *self._fork_servers()], CLOSE_S)
             remove_folder(self.folder)
 
     def _fork_servers(self) -> list[psutil.Process]:
@@ -319,10 +320,16 @@ def describe_worker(kind: ClusterKind, *, dask_worker: Worker) -> dict[str, Any]
 
 
 def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
-    """Wait for processes that are about to end; kill those that do not."""
+    """End processes, and wait until they are gone; kill those that do not heed it.
+
+    A fork server without workers ends by itself, but not before it has imported torch, which takes
+    seconds where a cluster is closed soon after its launch.
+    """
     deadline = time.monotonic() + timeout_s
     for process in processes:
         try:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
             process.wait(max(0.0, deadline - time.monotonic()))
         except psutil.TimeoutExpired:
             logger.warning("process %d did not end by itself and is killed", process.pid)

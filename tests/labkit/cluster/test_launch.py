@@ -17,7 +17,7 @@ from distributed.deploy.local import Nanny
 
 import labkit
 from labkit.cluster import launch as launch_module
-from labkit.cluster.cluster import Cluster
+from labkit.cluster.cluster import Cluster, end_processes
 from labkit.cluster.devices import Devices
 from labkit.cluster.rank_context import RankContext
 from labkit.errors import ClusterError, SettingError
@@ -86,6 +86,28 @@ def test_the_folder_is_private_and_gone_after_the_close() -> None:
     assert not folder.exists()
     assert repr(cluster).startswith("<Cluster cpu, closed")
     cluster.close()  # a second close does nothing
+
+
+@pytest.mark.parametrize(
+    ("code", "ended_by"),
+    [
+        ("print(flush=True); input()", signal.SIGTERM),
+        (
+            "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); input()",
+            signal.SIGKILL,
+        ),
+    ],
+    ids=["asked", "killed"],
+)
+def test_a_process_is_asked_to_end_and_killed_if_it_does_not(
+    code: str, ended_by: signal.Signals
+) -> None:
+    """Such as a fork server that still imports torch: closing does not wait for that."""
+    pipe = subprocess.PIPE
+    with psutil.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        end_processes([process], timeout_s=1.0)
+        assert process.wait(10) == -ended_by
 
 
 @pytest.mark.parametrize("num_workers", [0, -1, 2.5])

@@ -14,6 +14,7 @@ import pytest
 
 from labkit.cluster.cluster import Cluster
 from labkit.errors import ClusterError, RunStopped, SettingError, SourceError
+from labkit.preprocess.dataset import Dataset
 from labkit.preprocess.preprocess import dataset_for, preprocess
 from labkit.preprocess.report import STEPS
 from labkit.preprocess.shards import ShardReader, verify_shards
@@ -21,26 +22,36 @@ from labkit.preprocess.shards import ShardReader, verify_shards
 ROWS = 5000
 
 
+@pytest.fixture(scope="module")
+def steps() -> list[str]:
+    """What ``fruit`` said while it was made."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def fruit(cluster4: Cluster, steps: list[str]) -> Dataset:
+    """``ROWS`` fruits, made and preprocessed on the workers without any trouble."""
+    return preprocess(cluster=cluster4, rows=ROWS, on_progress=lambda step, *_: steps.append(step))
+
+
 def inputs_of(folder: str) -> Any:
     reader = ShardReader(folder, "train")
     return reader.take(np.arange(reader.num_samples))[0]
 
 
-def test_fruit_is_made_and_preprocessed_on_the_workers(cluster4: Cluster) -> None:
-    steps: list[str] = []
-    dataset = preprocess(
-        cluster=cluster4, rows=ROWS, on_progress=lambda step, *_: steps.append(step)
-    )
+def test_fruit_is_made_and_preprocessed_on_the_workers(
+    cluster4: Cluster, fruit: Dataset, steps: list[str]
+) -> None:
     assert list(dict.fromkeys(steps)) == ["sources", *STEPS]
-    assert dataset.num_samples + dataset.num_test_samples == dataset.report["rows_out"]
-    assert Path(dataset.folder).is_relative_to(cluster4.folder)
-    assert verify_shards(dataset.folder) > 0
-    assert "<svg" in dataset.report_html()
-    report = json.loads(json.dumps(dataset.to_json(), allow_nan=False))
+    assert fruit.num_samples + fruit.num_test_samples == fruit.report["rows_out"]
+    assert Path(fruit.folder).is_relative_to(cluster4.folder)
+    assert verify_shards(fruit.folder) > 0
+    assert "<svg" in fruit.report_html()
+    report = json.loads(json.dumps(fruit.to_json(), allow_nan=False))
     assert {"statistics", "steps", "rows_in", "rows_out", "set_aside", "shards", "seconds"} == set(
         report
     )
-    assert dataset.manifest["source"] == {"made": "fruit", "rows": ROWS, "seed": 0}
+    assert fruit.manifest["source"] == {"made": "fruit", "rows": ROWS, "seed": 0}
 
 
 def test_own_sources_and_folder_relative_to_here(
@@ -82,7 +93,9 @@ def test_stop_ends_it_and_leaves_nothing(cluster4: Cluster, tmp_path: Path, step
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_interrupted_goes_on_where_it_was(cluster4: Cluster, tmp_path: Path) -> None:
+def test_what_was_interrupted_goes_on_where_it_was(
+    cluster4: Cluster, fruit: Dataset, tmp_path: Path
+) -> None:
     settings = {"cluster": cluster4, "out": tmp_path / "data", "rows": ROWS, "resume": True}
     reached: list[str] = []
     with pytest.raises(RunStopped):
@@ -103,7 +116,7 @@ def test_what_was_interrupted_goes_on_where_it_was(cluster4: Cluster, tmp_path: 
 
     again = preprocess(**settings, on_progress=compare)
     assert seen == kept, "the files of the steps before were not written again"
-    assert again.manifest["shards"] == preprocess(cluster=cluster4, rows=ROWS).manifest["shards"]
+    assert again.manifest["shards"] == fruit.manifest["shards"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
@@ -114,7 +127,9 @@ def kill_one_worker(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("step", ["sources", "integration", "transformation"])
-def test_a_worker_that_is_killed_changes_no_byte(own_cluster: Cluster, step: str) -> None:
+def test_a_worker_that_is_killed_changes_no_byte(
+    own_cluster: Cluster, fruit: Dataset, step: str
+) -> None:
     killed: list[str] = []
 
     def kill(name: str, done: int, *_: object) -> None:
@@ -124,8 +139,8 @@ def test_a_worker_that_is_killed_changes_no_byte(own_cluster: Cluster, step: str
 
     hurt = preprocess(cluster=own_cluster, rows=ROWS, on_progress=kill)
     assert killed == [step]
-    unhurt = preprocess(cluster=own_cluster, rows=ROWS)
-    assert hurt.manifest == unhurt.manifest
+    assert hurt.manifest == fruit.manifest
+    own_cluster.client.wait_for_workers(2, timeout=60)  # it is not closed amid a restart
 
 
 def test_any_table_is_taken_as_it_is(cluster4: Cluster, tmp_path: Path) -> None:
