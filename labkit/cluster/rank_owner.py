@@ -107,13 +107,15 @@ class RankOwner(WorkerPlugin):
     Args:
         name: name of the plugin, one per cluster object of a client.
         folder_name: name of the cluster's folder in the temporary directory of each host.
+        private_network: whether ranks get a network of their own, which only they can reach.
     """
 
     idempotent = True
 
-    def __init__(self, name: str, folder_name: str) -> None:
+    def __init__(self, name: str, folder_name: str, *, private_network: bool = False) -> None:
         self.name = name
         self.folder_name = folder_name
+        self.private_network = private_network
 
     async def setup(self, worker: Worker) -> None:
         """Leave the notebook's process group, and have a fork server on this host."""
@@ -165,9 +167,10 @@ class RankOwner(WorkerPlugin):
             return self.connection
 
     def _start_server(self) -> socket.socket:
+        options = [fork_server.PRIVATE_NETWORK] if self.private_network else []
         with open(self.folder / SERVER_LOG, "ab") as output:
             self.server = subprocess.Popen(
-                [sys.executable, "-m", "labkit.cluster.fork_server", str(self.folder)],
+                [sys.executable, "-m", "labkit.cluster.fork_server", *options, str(self.folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -175,6 +178,8 @@ class RankOwner(WorkerPlugin):
                 env={
                     **without_worker_malloc(os.environ),
                     "OMP_NUM_THREADS": "1",
+                    # Whatever asks for GPUs while it loads must not start CUDA: ranks are forked.
+                    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
                     "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "torch"),
                 },
             )
