@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
+from labkit.cluster.backend import ON_CORES, Backend
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Cluster:
         folder: private folder on the workers' host for data, removed when the cluster closes.
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
+        ranks_use: the backend and device of the ranks.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Cluster:
         self.closed = False
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
+        self.ranks_use: Backend = ON_CORES
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
         self._workers: list[dict[str, Any]] = []
@@ -105,20 +108,35 @@ class Cluster:
 
     @property
     def backend(self) -> str:
-        """``nccl`` where every rank has a GPU of its own, else ``gloo``."""
-        return "nccl" if self.kind == "gpu" else "gloo"
+        """``nccl`` where every rank has a real GPU of its own, else ``gloo``."""
+        return self.ranks_use.name
+
+    @property
+    def backend_why(self) -> str:
+        """One sentence: which backend, and why that one."""
+        return self.ranks_use.why
 
     @property
     def rank_device(self) -> str:
         """The device of a rank as the rank sees it."""
-        return "cuda:0" if self.kind == "gpu" else "cpu"
+        return self.ranks_use.rank_device
 
     @property
     def dashboard_url(self) -> str:
-        """Address of Dask's own dashboard, empty where bokeh is not installed."""
+        """Address of Dask's own dashboard; empty where there is none, as is usual here."""
         from importlib.util import find_spec
 
-        return str(self.client.dashboard_link) if find_spec("bokeh") else ""
+        try:
+            return str(self.client.dashboard_link or "") if find_spec("bokeh") else ""
+        except KeyError:  # the scheduler has closed its web pages
+            return ""
+
+    @property
+    def doors(self) -> list[str]:
+        """Where somebody could come in, and how each door is locked, in plain sentences."""
+        from labkit.cluster.doors import describe_doors
+
+        return describe_doors(self)
 
     def alive_workers(self) -> list[str]:
         """Addresses of the workers that are there now."""
@@ -152,6 +170,12 @@ class Cluster:
             logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
             return {}
         return answers
+
+    def load(self) -> dict[str, dict[str, Any]]:
+        """How busy the device of each worker is now, by address; see ``describe_load``."""
+        from labkit.cluster.load import describe_load
+
+        return self.call_workers(describe_load)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.num_workers} workers"

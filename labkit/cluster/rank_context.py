@@ -21,6 +21,7 @@ class RankContext:
         local_rank: place among the gang's ranks on this host.
         device: ``"cpu"``, or ``"cuda:0"``: a rank sees only its own GPU.
         backend: ``"gloo"`` or ``"nccl"``.
+        gpu: index or UUID of the worker's GPU, as the driver knows it; empty on a CPU worker.
         origin_s: wall clock (``time.time``) of the call that started the run.
         send: hands one live event to the client, batched and bounded; never blocks.
         stop_flag: set when the user pressed Stop.
@@ -34,6 +35,7 @@ class RankContext:
     backend: str
     origin_s: float
     send: Callable[[dict[str, Any]], None]
+    gpu: str = ""
     stop_flag: threading.Event = field(default_factory=threading.Event)
     _clock_offset_s: float = 0.0
 

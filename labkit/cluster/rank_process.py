@@ -36,6 +36,7 @@ class RankJob:
         environment: the Dask worker's environment, which names the worker's own GPU.
         sys_path: where the client imports from, so that modules beside a notebook are found.
         timeout_s: longest that one collective may take.
+        gpu: index or UUID of the worker's GPU; empty on a CPU worker.
     """
 
     run: str
@@ -49,6 +50,7 @@ class RankJob:
     sys_path: tuple[str, ...]
     origin_s: float
     timeout_s: float
+    gpu: str = ""
 
 
 def detach_from_parent() -> None:
@@ -162,6 +164,8 @@ def _run(job: RankJob, link: _Link) -> bytes:
     torch.set_num_threads(1)
     if job.device.startswith("cuda"):
         torch.cuda.set_device(job.device)
+        # float32 is float32 in convolutions too, so that losses are those of a CPU.
+        torch.backends.cudnn.allow_tf32 = False
     context = RankContext(
         run=job.run,
         rank=job.rank,
@@ -171,6 +175,7 @@ def _run(job: RankJob, link: _Link) -> bytes:
         backend=job.backend,
         origin_s=job.origin_s,
         send=link.emit,
+        gpu=job.gpu,
         stop_flag=link.stop_flag,
     )
     timeout = timedelta(seconds=job.timeout_s)

@@ -14,6 +14,7 @@ from typing import Any
 
 from distributed import Worker, get_worker
 
+from labkit.cluster.load import own_gpu
 from labkit.cluster.rank_owner import RankEnd, RankOwner, without_worker_malloc
 from labkit.cluster.rank_process import RankJob
 from labkit.errors import ClusterError
@@ -65,7 +66,8 @@ def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
         if program is None:
             return RankEnd(rank=rank, status="died", error="ended before it started")
         return owner.run_rank(
-            RankJob(program=program, environment=rank_environment(), **settings), topic
+            RankJob(program=program, environment=rank_environment(), gpu=own_gpu(), **settings),
+            topic,
         )
     except (ClusterError, OSError) as error:
         return RankEnd(rank=rank, status="died", error=str(error), at_s=time.time())
@@ -83,6 +85,7 @@ def rank_environment() -> dict[str, str]:
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible:
         environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as NVML counts, see ``GpuWorkers``
     environment["GLOO_SOCKET_IFNAME"] = "lo"
     environment["NCCL_SOCKET_IFNAME"] = "lo"
     environment["OMP_NUM_THREADS"] = "1"

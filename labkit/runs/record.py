@@ -38,6 +38,15 @@ class Span(NamedTuple):
     step: int
 
 
+class Load(NamedTuple):
+    """How busy the device of a rank was over the half second up to an instant."""
+
+    rank: int
+    at_s: float  # seconds since the call of train
+    busy: float | None  # of a GPU 0 to 1; of a CPU in cores; None where the driver does not tell
+    memory_bytes: int  # in use on the whole GPU; on a CPU of the rank's process
+
+
 class Step(NamedTuple):
     """One optimiser step over the global batch."""
 
@@ -58,12 +67,13 @@ class RunRecord:
         status: starting, running, done, stopped or failed.
         workload, plan: as plain values; ``strategy`` names which degrees exceed 1.
         world_size: ranks.
-        devices: one entry a rank: worker, host, device, backend.
+        devices: one entry a rank: worker, host, device, backend and why that one.
         host, versions: where it ran.
         warmup_steps: first steps that throughput leaves out.
         planned_steps: steps that were asked for.
         steps: one entry a step, in order.
         spans: where each rank's time went (the newest ones only while live).
+        load: how busy each rank's device was, twice a second, oldest first.
         startup_s: ``cluster`` (finding workers), ``ranks`` (processes and process group),
             ``first_step`` (from the call of train to the end of the first step).
         comm_bytes: ``{"measured": {kind: bytes}, "formula": {kind: bytes}}``, payload summed
@@ -107,6 +117,7 @@ class RunRecord:
     warmup_steps: int = 0
     steps: list[Step] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    load: list[Load] = field(default_factory=list)
     startup_s: dict[str, float] = field(default_factory=dict)
     comm_bytes: dict[str, dict[str, int]] = field(
         default_factory=lambda: {"measured": {}, "formula": {}}

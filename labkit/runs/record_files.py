@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from labkit.errors import SettingError
-from labkit.runs.record import Kind, RunRecord, Span, Step
+from labkit.runs.record import Kind, Load, RunRecord, Span, Step
 
 RECORD_FILE = "record.json"
 SPANS_FILE = "spans.parquet"
@@ -103,6 +103,7 @@ def _record_from(values: dict[str, Any]) -> RunRecord:
     known = {f.name for f in fields(RunRecord)}
     record = RunRecord(**{name: value for name, value in values.items() if name in known})
     record.steps = [Step._make(step[: len(Step._fields)]) for step in record.steps]
+    record.load = [Load._make(load[: len(Load._fields)]) for load in record.load]
     if record.kind not in get_args(Kind):
         raise ValueError(f"kind {record.kind!r}")
     if not all(isinstance(d, dict) for d in (record.emulation, record.ideal, record.comm_bytes)):

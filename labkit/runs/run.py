@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.runs.attribution import attribute
 from labkit.runs.lateness import describe_emulation, judge_lateness
-from labkit.runs.record import RunRecord, Span, Status, Step
+from labkit.runs.record import Load, RunRecord, Span, Status, Step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from labkit.project.forecast import Forecast
     from labkit.train.job import RankResult, TrainJob
 
+MOST_LOADS = 20_000  # newest samples that are kept
 LIVE_SPANS = 4_000  # newest spans that a live view holds; the final record holds them all
 WARMUP_STEPS = 2
 EMULATED_WARMUP_STEPS = 1  # the declared device needs none; the first step meets cold caches
@@ -93,6 +94,7 @@ class Run:
                 {
                     "rank": rank,
                     "backend": cluster.backend,
+                    "backend_why": cluster.backend_why,
                     **described.get(address, {"address": address}),
                 }
                 for rank, address in enumerate(self._gang.workers)
@@ -121,6 +123,7 @@ class Run:
             snapshot = copy(self._record)
             snapshot.steps = list(self._record.steps)
             snapshot.spans = list(self._record.spans)
+            snapshot.load = list(self._record.load)
             snapshot.startup_s = dict(self._record.startup_s)
         if snapshot.status in ("starting", "running"):
             snapshot.status = self._gang.status
@@ -184,6 +187,9 @@ class Run:
             elif event["type"] == "spans":
                 self._record.spans += [Span(*span) for span in event["spans"]]
                 del self._record.spans[:-LIVE_SPANS]
+            elif event["type"] == "load":
+                self._record.load.append(Load(*event["load"]))
+                del self._record.load[:-MOST_LOADS]
 
     def _finish(self, gang: Gang) -> None:
         """Complete the record from what the ranks returned, or from why they could not."""

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from labkit.cluster.load import LoadSampler
 from labkit.cluster.rank_context import RankContext
 from labkit.emulate.pacer import Pacer, RealTime
 from labkit.errors import WorkloadError
@@ -69,7 +70,8 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
     del model  # the parts of it that this rank does not hold
     batches.columns = part.columns
     try:
-        loop = train_steps(ctx, job, part, batches, recorder, pace)
+        with LoadSampler(ctx):
+            loop = train_steps(ctx, job, part, batches, recorder, pace)
         part.finish()
         result = RankResult(
             rank=ctx.rank,
