@@ -49,6 +49,7 @@ class Cluster:
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
         ranks_use: the backend and device of the ranks.
+        trusted_network: over which ranks on several hosts may talk; empty keeps a run on one host.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Cluster:
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
         self.ranks_use: Backend = ON_CORES
+        self.trusted_network = ""
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
         self._workers: list[dict[str, Any]] = []
@@ -189,6 +191,7 @@ class Cluster:
         num_ranks: int,
         *args: Any,
         timeout_s: float | None = None,
+        queue_s: float = 0.0,
     ) -> list[Any]:
         """Call ``function(context, *args)`` on ranks and wait for the results.
 
@@ -197,6 +200,7 @@ class Cluster:
                 in a notebook cell.
             num_ranks: ranks, one per worker, between 1 and the number of workers.
             timeout_s: seconds after which the ranks are ended; ``None`` waits for them.
+            queue_s: seconds that they may wait for free workers.
         Returns:
             The results by rank.
         Raises:
@@ -204,7 +208,7 @@ class Cluster:
             RankFailed: the first rank that raised or died, with its traceback.
             TimeoutError: they took longer than ``timeout_s``.
         """
-        gang = self.start_ranks(function, num_ranks, args)
+        gang = self.start_ranks(function, num_ranks, args, queue_s=queue_s)
         try:
             return gang.wait(timeout_s)
         except (TimeoutError, KeyboardInterrupt):
@@ -219,7 +223,10 @@ class Cluster:
         num_ranks: int,
         args: tuple[Any, ...] = (),
         *,
+        per_replica: int = 1,
+        queue_s: float = 0.0,
         on_event: Callable[[int, dict[str, Any]], None] | None = None,
+        on_placed: Callable[[Gang], None] | None = None,
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
     ) -> Gang:
@@ -234,7 +241,16 @@ class Cluster:
                 f"{self.num_workers}, or launch more workers"
             )
         return Gang(
-            self, function, num_ranks, args, on_event=on_event, on_end=on_end, origin_s=origin_s
+            self,
+            function,
+            num_ranks,
+            args,
+            per_replica=per_replica,
+            queue_s=queue_s,
+            on_event=on_event,
+            on_placed=on_placed,
+            on_end=on_end,
+            origin_s=origin_s,
         )
 
     def adopt(self, gang: Gang) -> None:

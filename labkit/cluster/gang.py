@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import queue
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.blame import first_failure
 from labkit.cluster.cluster import CALL_S
-from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped
+from labkit.cluster.placing import take_workers
+from labkit.cluster.rank_placement import host_of, local_ranks
+from labkit.errors import ClusterError, LabError, RankFailed, RunStopped
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 START_S = 60.0
 STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
 FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
-RESERVE_S = 3.0
 COLLECTIVE_S = 120.0
 
 GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
@@ -64,7 +66,11 @@ class Gang:
             functions defined in a notebook travel by value.
         num_ranks: workers it takes, all at once.
         args: further arguments.
+        per_replica: neighbouring ranks that belong on one host.
+        queue_s: seconds that it may wait in the line for its workers, which its watching thread
+            then does; 0 waits some seconds here.
         on_event: called on the watching thread with ``(rank, event)`` for each live event.
+        on_placed: called once it has its workers, with the gang.
         on_end: called there once, before waiters wake, with the gang.
         origin_s: wall clock of the user's call, the zero of ``context.now()``.
     Raises:
@@ -79,7 +85,10 @@ class Gang:
         num_ranks: int,
         args: tuple[Any, ...] = (),
         *,
+        per_replica: int = 1,
+        queue_s: float = 0.0,
         on_event: Callable[[int, dict[str, Any]], None] | None = None,
+        on_placed: Callable[[Gang], None] | None = None,
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
     ) -> None:
@@ -89,7 +98,11 @@ class Gang:
         self.num_ranks = num_ranks
         self.run = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.origin_s = time.time() if origin_s is None else origin_s
+        self.per_replica = per_replica
+        self.queue_s = queue_s
+        self.position = 0
         self.on_event = on_event
+        self.on_placed = on_placed
         self.on_end = on_end
         self.program: bytes = cloudpickle.dumps((function, args))
         self.inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
@@ -100,12 +113,13 @@ class Gang:
         self.placed_s = 0.0
         cluster.adopt(self)
         self.thread = threading.Thread(target=self._watch, name=f"gang-{self.run}", daemon=True)
-        try:
-            self._place()
-        except BaseException:
-            self._end_ranks()
-            self._give_back()
-            raise
+        if not queue_s:
+            try:
+                self._place()
+            except BaseException:
+                self._end_ranks()
+                self._give_back()
+                raise
         self.thread.start()
 
     # -- what a user of the gang sees ----------------------------------------------------------
@@ -163,12 +177,16 @@ class Gang:
         self.workers = self._reserve()
         first = self.workers[0]
         with_store = self.num_ranks > 1
-        answer = client.run(prepare, plugin, self.run, self.program, with_store, workers=[first])
-        store, why = answer[first]
-        if why:
-            raise ClusterError(why)
+        # Ranks on one host stay on loopback, whatever network joins the hosts.
+        network = self.cluster.trusted_network if len(set(map(host_of, self.workers))) > 1 else ""
+        packet = (plugin, self.run, self.program)
+        answers = client.run(prepare, *packet, with_store, network, workers=[first])
+        store = answers[first][0]
         if with_store:
-            client.run(prepare, plugin, self.run, self.program, False, workers=self.workers[1:])
+            answers |= client.run(prepare, *packet, False, network, workers=self.workers[1:])
+        for _, why in answers.values():
+            if why:
+                raise ClusterError(why)
         self.placed_s = time.time() - self.origin_s
         settings = {
             "run": self.run,
@@ -179,15 +197,19 @@ class Gang:
             "sys_path": (*sys.path, str(Path.cwd())),
             "origin_s": self.origin_s,
             "timeout_s": COLLECTIVE_S,
+            "network": network,
         }
         if self.cluster.closed:
             raise ClusterError(f"the cluster was closed while run {self.run} was starting")
+        if self.on_placed is not None:
+            self.on_placed(self)
+        places = local_ranks(self.workers)
         for rank, worker in enumerate(self.workers):
             future = client.submit(
                 host_rank,
                 plugin,
                 self.cluster.topic,
-                {**settings, "rank": rank},
+                {**settings, "rank": rank, "local_rank": places[rank]},
                 key=f"rank-{rank}-{self.run}",
                 workers=[worker],
                 allow_other_workers=False,
@@ -198,17 +220,29 @@ class Gang:
             self.futures.append(future)
 
     def _reserve(self) -> list[str]:
-        from labkit.cluster.reservation import reserve
+        def note(position: int) -> None:
+            self.position = position
 
-        client = self.cluster.client
-        deadline = time.monotonic() + RESERVE_S
-        while True:
-            workers, why = client.run_on_scheduler(reserve, self.run, self.num_ranks, client.id)
-            if workers:
-                return list(workers)
-            if time.monotonic() > deadline or self.num_ranks > self.cluster.num_workers:
-                raise BusyError(f"{why}; wait for the other work to end, or use fewer devices")
-            time.sleep(0.05)
+        return take_workers(
+            self.cluster,
+            self.run,
+            self.num_ranks,
+            per_replica=self.per_replica,
+            queue_s=self.queue_s,
+            should_stop=self._stop_asked,
+            on_position=note,
+        )
+
+    def _stop_asked(self) -> bool:
+        """While it waits for workers: whether it was stopped; no other message concerns it yet."""
+        with contextlib.suppress(queue.Empty):
+            while (what := self.inbox.get_nowait()[0]) not in ("stop", "close"):
+                pass
+            if what == "close":
+                raise ClusterError(f"the cluster was closed while run {self.run} waited for it")
+            self.progress.stopping = True
+            return True
+        return False
 
     # -- watching ------------------------------------------------------------------------------
 
@@ -216,7 +250,11 @@ class Gang:
         """Thread: handle what arrives until every rank has ended; then tell the waiters."""
         error: Exception | None = None
         try:
+            if self.queue_s:
+                self._place()
             error = self._attend()
+        except LabError as expected:
+            error = expected
         except Exception as unexpected:
             logger.exception("watching run %s failed", self.run)
             error = unexpected

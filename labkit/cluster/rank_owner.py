@@ -32,6 +32,7 @@ from typing import Any, Literal
 from distributed import Worker, WorkerPlugin
 
 from labkit.cluster import fork_server
+from labkit.cluster.addresses import LOOPBACK
 from labkit.cluster.rank_process import RankJob
 from labkit.errors import ClusterError
 
@@ -124,7 +125,7 @@ class RankOwner(WorkerPlugin):
             os.setsid()
         self.worker = worker
         self.ranks = _Ranks()
-        self.store: tuple[_Child, tuple[str, int]] | None = None
+        self.stores: dict[str, tuple[_Child, int]] = {}  # process and port, by address
         self.server: subprocess.Popen[bytes] | None = None
         self.connection: socket.socket | None = None
         self.lock = threading.RLock()
@@ -136,9 +137,9 @@ class RankOwner(WorkerPlugin):
         with self.lock:
             for child in self.ranks.children.values():
                 child.kill()
-            if self.store is not None:
-                self.store[0].close()
-                self.store = None
+            for store, _ in self.stores.values():
+                store.close()
+            self.stores.clear()
             if self.connection is not None:
                 with contextlib.suppress(OSError):
                     self.connection.send(b"bye")
@@ -212,27 +213,32 @@ class RankOwner(WorkerPlugin):
             os.close(exit_write)
         return _Child(control, exit_read)
 
-    def open_store(self) -> tuple[str, int]:
-        """Host and port of this worker's rendezvous store; starts one if there is none."""
+    def open_store(self, address: str = LOOPBACK) -> tuple[str, int]:
+        """This worker's rendezvous store on an address of this host; starts one if there is none.
+
+        Returns:
+            The address and the port.
+        """
         with self.lock:
-            if self.store is not None:
-                child, address = self.store
+            if address in self.stores:
+                child, port = self.stores[address]
                 if not child.control.poll():  # readable means closed: its server has gone
-                    return address
+                    return address, port
                 child.close()
             child = self.fork("store")
             try:
+                child.control.send(address)
                 if not child.control.poll(FORK_S):
                     raise EOFError
-                address = ("127.0.0.1", int(child.control.recv()))
-            except EOFError:
+                port = int(child.control.recv())
+            except (EOFError, OSError):
                 child.close()
                 raise ClusterError(
-                    f"the rendezvous store did not start within {FORK_S:.0f} s: "
+                    f"the rendezvous store did not start on {address} within {FORK_S:.0f} s: "
                     f"{self._server_log()}"
                 ) from None
-            self.store = (child, address)
-            return address
+            self.stores[address] = (child, port)
+            return address, port
 
     def run_rank(self, job: RankJob, topic: str) -> RankEnd:
         """Fork a rank, forward its events, and wait for its end. Blocks the task's thread."""

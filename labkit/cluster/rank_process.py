@@ -37,6 +37,7 @@ class RankJob:
         sys_path: where the client imports from, so that modules beside a notebook are found.
         timeout_s: longest that one collective may take.
         gpu: index or UUID of the worker's GPU; empty on a CPU worker.
+        local_rank: place among the gang's ranks on this host.
     """
 
     run: str
@@ -51,6 +52,7 @@ class RankJob:
     origin_s: float
     timeout_s: float
     gpu: str = ""
+    local_rank: int = 0
 
 
 def detach_from_parent() -> None:
@@ -170,7 +172,7 @@ def _run(job: RankJob, link: _Link) -> bytes:
         run=job.run,
         rank=job.rank,
         world_size=job.world_size,
-        local_rank=job.rank,
+        local_rank=job.local_rank,
         device=job.device,
         backend=job.backend,
         origin_s=job.origin_s,

@@ -14,6 +14,7 @@ from typing import Any
 
 from distributed import Worker, get_worker
 
+from labkit.cluster.addresses import interface_for
 from labkit.cluster.load import own_gpu
 from labkit.cluster.rank_owner import RankEnd, RankOwner, without_worker_malloc
 from labkit.cluster.rank_process import RankJob
@@ -21,17 +22,32 @@ from labkit.errors import ClusterError
 
 
 async def prepare(
-    plugin: str, run: str, program: bytes, with_store: bool, *, dask_worker: Worker
+    plugin: str,
+    run: str,
+    program: bytes,
+    with_store: bool,
+    network: str = "",
+    *,
+    dask_worker: Worker,
 ) -> tuple[tuple[str, int] | None, str]:
     """Deliver a run's program to a worker; open the rendezvous store where asked.
 
+    Args:
+        plugin: name of the rank owner.
+        run: that the program belongs to.
+        program: pickled function and arguments.
+        with_store: whether this worker has the store.
+        network: trusted network in which the store is reached; empty for loopback.
     Returns:
         The store's host and port or None, and what went wrong. It never raises, because Dask
         would log the whole program.
     """
     owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
     try:
-        address = await asyncio.to_thread(owner.open_store) if with_store else None
+        interface = interface_for(network)
+        address = None
+        if with_store:
+            address = await asyncio.to_thread(owner.open_store, interface.address)
     except (ClusterError, OSError) as error:
         return None, str(error)
     owner.ranks.programs[run] = program
@@ -61,24 +77,29 @@ def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
     """The Dask task of a rank: start it, wait for it, tell how it ended."""
     owner: RankOwner = get_worker().plugins[plugin]  # type: ignore[assignment]
     run, rank = settings["run"], settings["rank"]
+    network = settings.get("network", "")
+    settings = {name: value for name, value in settings.items() if name != "network"}
     try:
         program = owner.ranks.programs.pop(run, None)
         if program is None:
             return RankEnd(rank=rank, status="died", error="ended before it started")
         return owner.run_rank(
-            RankJob(program=program, environment=rank_environment(), gpu=own_gpu(), **settings),
+            RankJob(
+                program=program, environment=rank_environment(network), gpu=own_gpu(), **settings
+            ),
             topic,
         )
     except (ClusterError, OSError) as error:
         return RankEnd(rank=rank, status="died", error=str(error), at_s=time.time())
 
 
-def rank_environment() -> dict[str, str]:
+def rank_environment(network: str = "") -> dict[str, str]:
     """The worker's environment as its rank needs it.
 
     dask-cuda rotates ``CUDA_VISIBLE_DEVICES`` so that a worker's own GPU comes first: only that
     one stays, and is ``cuda:0``. gloo would listen where the host name resolves to, and NCCL on
-    any interface but loopback; both are bound to loopback.
+    any interface but loopback; both are bound to this host's interface in the trusted network, or
+    to loopback where none is given.
     """
     environment = without_worker_malloc(os.environ)
     environment.pop("LOCAL_RANK", None)
@@ -86,7 +107,8 @@ def rank_environment() -> dict[str, str]:
     if visible:
         environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as NVML counts, see ``GpuWorkers``
-    environment["GLOO_SOCKET_IFNAME"] = "lo"
-    environment["NCCL_SOCKET_IFNAME"] = "lo"
+    interface = interface_for(network).name
+    environment["GLOO_SOCKET_IFNAME"] = interface
+    environment["NCCL_SOCKET_IFNAME"] = interface
     environment["OMP_NUM_THREADS"] = "1"
     return environment

@@ -20,6 +20,7 @@ SpanKind = Literal[
 ]
 
 COMPUTE_KINDS: tuple[str, ...] = ("forward", "backward", "weight_grad", "optimizer")
+CHECKPOINT = "checkpoint"  # name of the span in which all ranks write one
 UPDATE = "sgd"  # name of the optimiser's span that updates the weights
 COMM_KINDS: tuple[str, ...] = ("comm_dp", "comm_tp", "comm_pp")
 
@@ -100,6 +101,7 @@ class RunRecord:
         accuracy: on held-out samples: ``samples``, ``correct`` (fraction), ``before`` (fraction
             with the initial weights).
         restarts: recoveries from failures.
+        queue_position: while it waits for workers, its place in the line, 1 for the next one.
         error: the first failing rank's cause, empty unless failed.
     """
 
@@ -135,6 +137,7 @@ class RunRecord:
     num_samples: int = 0
     repeats: str = ""
     restarts: int = 0
+    queue_position: int = 0
     error: str = ""
 
     @property

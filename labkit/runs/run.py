@@ -46,6 +46,7 @@ class Run:
         origin_s: float,
         dataset: Dataset,
         expected: Forecast,
+        queue_s: float = 0.0,
     ) -> None:
         from labkit.train.program import train_rank
 
@@ -82,23 +83,15 @@ class Run:
             train_rank,
             job.plan.world_size,
             (job,),
+            per_replica=job.plan.pp * job.plan.tp,
+            queue_s=queue_s,
             on_event=self._take,
+            on_placed=self._note_places,
             on_end=self._finish,
             origin_s=origin_s,
         )
-        described = {worker["address"]: worker for worker in cluster.workers}
         with self._lock:
             self._record.run = self._gang.run
-            self._record.startup_s["cluster"] = self._gang.placed_s
-            self._record.devices = [
-                {
-                    "rank": rank,
-                    "backend": cluster.backend,
-                    "backend_why": cluster.backend_why,
-                    **described.get(address, {"address": address}),
-                }
-                for rank, address in enumerate(self._gang.workers)
-            ]
 
     # -- live ----------------------------------------------------------------------------------
 
@@ -127,6 +120,7 @@ class Run:
             snapshot.startup_s = dict(self._record.startup_s)
         if snapshot.status in ("starting", "running"):
             snapshot.status = self._gang.status
+            snapshot.queue_position = self._gang.position
         return snapshot
 
     def stop(self) -> None:
@@ -180,6 +174,22 @@ class Run:
 
     # -- on the gang's watching thread ---------------------------------------------------------
 
+    def _note_places(self, gang: Gang) -> None:
+        """Note which worker has which rank; of a run that did not queue in the caller's thread."""
+        described = {worker["address"]: worker for worker in self.cluster.workers}
+        with self._lock:
+            self._record.run = gang.run
+            self._record.startup_s["cluster"] = gang.placed_s
+            self._record.devices = [
+                {
+                    "rank": rank,
+                    "backend": self.cluster.backend,
+                    "backend_why": self.cluster.backend_why,
+                    **described.get(address, {"address": address}),
+                }
+                for rank, address in enumerate(gang.workers)
+            ]
+
     def _take(self, rank: int, event: dict[str, Any]) -> None:
         with self._lock:
             if event["type"] == "steps":
@@ -196,6 +206,7 @@ class Run:
         error = gang.progress.error
         with self._lock:
             record = self._record
+            record.run = gang.run
             if gang.progress.started_s is not None:
                 record.startup_s["ranks"] = gang.progress.started_s - gang.placed_s
             if error is None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from labkit.cluster.dataset_on_hosts import reach_all_hosts
 from labkit.emulate.device import Device, find_device
 from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
@@ -33,6 +34,7 @@ def train(
     time_scale: float | None = None,
     single_batch: int | None = None,
     should_stop: Callable[[], bool] | None = None,
+    queue_s: float = 0.0,
 ) -> Run:
     """Train a workload under a plan on a cluster; returns a live handle at once.
 
@@ -56,13 +58,17 @@ def train(
         single_batch: global batch of the one device that an ideal speedup is counted from;
             ``None`` takes the workload's.
         should_stop: asked while a bundled dataset is prepared; once true, that ends.
+        queue_s: seconds that the run may wait in the line for its workers; meanwhile
+            ``view().queue_position`` is its place, and ``stop()`` takes it out. What a first run of
+            a workload prepares waits here, not in the run. 0 refuses a run whose workers are busy.
     Returns:
         The run: ``view()``, ``stop()``, ``wait()``, ``record``.
     Raises:
         WorkloadError: an unknown workload, or too few samples for its global batch.
         PlanError: the plan does not fit the workload or the cluster; nothing was started.
         SettingError: steps and epochs both given, or below 1; an unknown device.
-        BusyError: other runs hold the workers.
+        BusyError: other runs hold the workers; a run that waited for too long raises it at its end.
+        ClusterError: a host that ranks may be on cannot read the dataset.
         RunStopped: ``should_stop`` said so.
     """
     from labkit.runs.run import Run
@@ -73,6 +79,8 @@ def train(
     workload = find_workload(workload)
     plan = plan or Plan()
     check_length(steps, epochs)
+    if not queue_s >= 0:
+        raise SettingError(f"queue_s={queue_s} is no time to wait; choose 0 or more seconds")
     device = find_emulated(emulate, time_scale)
     plan.validate(workload, cluster.num_workers)
     if device is not None:
@@ -80,7 +88,8 @@ def train(
     if dataset is None:
         dataset = bundled_dataset(workload, cluster, should_stop)
     check_data(workload, plan, dataset)
-    profile = profile_of(workload, dataset, cluster)
+    dataset = reach_all_hosts(dataset, cluster)
+    profile = profile_of(workload, dataset, cluster, queue_s)
     emulation = None
     if device is not None:
         plan = emulated_plan(plan, profile)
@@ -99,7 +108,7 @@ def train(
         stages=tuple((stage.start, stage.stop) for stage in expected.stages),
         emulation=emulation,
     )
-    return Run(cluster, job, origin_s=origin_s, dataset=dataset, expected=expected)
+    return Run(cluster, job, origin_s=origin_s, dataset=dataset, expected=expected, queue_s=queue_s)
 
 
 def find_emulated(emulate: str | Device | None, time_scale: float | None) -> Device | None:
