@@ -80,10 +80,9 @@ def find_devices() -> Devices:
     else:
         gpus, reason, stand_in = _list_gpus()
         if gpus and visible is not None:
-            gpus, unknown = choose_visible(gpus, visible)
-            reason = f"CUDA_VISIBLE_DEVICES={visible!r} names no GPU of this host"
-            if unknown:
-                hidden = f"; CUDA_VISIBLE_DEVICES={visible!r} hides what follows {unknown!r}"
+            gpus, trouble = choose_visible(gpus, visible)
+            reason = f"CUDA_VISIBLE_DEVICES={visible!r} {trouble}"
+            hidden = f"; {reason}" if trouble else ""
     if not gpus:
         why = f"{reason}, so CPU workers share {cores}"
         return Devices(kind="cpu", names=(), indices=(), num_cores=num_cores, why=why)
@@ -110,8 +109,8 @@ def choose_visible(gpus: Sequence[Gpu], visible: str) -> tuple[list[Gpu], str]:
         visible: indices and UUIDs, which may be cut short, separated by commas. An index of a
             GPU in MIG mode stands for its first instance.
     Returns:
-        Those up to the first entry that names none, and that entry; none at all when an entry
-        comes twice.
+        Those up to the first entry that names none, or none at all when an entry comes twice; and
+        what is wrong with the value, empty when nothing is.
     """
     chosen: list[Gpu] = []
     for entry in (part.strip() for part in visible.split(",")):
@@ -120,11 +119,17 @@ def choose_visible(gpus: Sequence[Gpu], visible: str) -> tuple[list[Gpu], str]:
         else:
             named = [gpu for gpu in gpus if entry and gpu.uuid.startswith(entry)]
         if len(named) != 1:
-            return chosen, entry
+            return chosen, _unknown(entry, bool(chosen))
         if named[0] in chosen:
-            return [], entry
+            return [], f"names {entry!r} twice, which hides all GPUs"
         chosen += named
     return chosen, ""
+
+
+def _unknown(entry: str, some_before: bool) -> str:
+    if not some_before:
+        return "names no GPU of this host"
+    return f"has no single GPU for {entry!r}, which hides it and what follows"
 
 
 def _list_gpus() -> tuple[Sequence[Gpu], str, bool]:
