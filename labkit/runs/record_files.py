@@ -33,7 +33,7 @@ def save_record(record: RunRecord, runs: Path) -> Path:
     values = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "spans"}
     columns = list(zip(*record.spans, strict=True)) or [()] * len(Span._fields)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = partial_path(folder / SPANS_FILE)
         pq.write_table(pa.table(dict(zip(Span._fields, columns, strict=True))), partial)
         partial.replace(folder / SPANS_FILE)

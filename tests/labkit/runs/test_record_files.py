@@ -39,6 +39,11 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_run: MakeRun) -> Non
     assert sorted(path.name for path in folder.iterdir()) == [RECORD_FILE, SPANS_FILE]
 
 
+def test_a_record_is_for_its_owner_only(tmp_path: Path, make_run: MakeRun) -> None:
+    folder = save_record(make_run(), tmp_path / "runs")
+    assert folder.stat().st_mode & 0o077 == 0
+
+
 def test_a_record_without_spans_comes_back_too(tmp_path: Path, make_run: MakeRun) -> None:
     assert load_record(save_record(make_run(spans=[]), tmp_path)).spans == []
 
