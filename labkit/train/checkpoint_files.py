@@ -4,8 +4,9 @@ A checkpoint is a folder such as ``step-000040``. The ranks write it under a nam
 ends in ``.part``; when all of it is there, one rank renames it. So a reader sees a whole checkpoint
 or none, whenever the writers were killed, and what they left behind is known by its name.
 
-Only files of the user's own are read, in folders where nobody else can write: the description is
-JSON, but ``torch.distributed.checkpoint`` keeps its index as a pickle (see ``checkpoint_index.py``).
+Only files of the user's own are read, in folders where nobody else can write. The description is
+JSON; of the index, which ``torch.distributed.checkpoint`` keeps as a pickle, see
+``checkpoint_index.py``.
 
 Importing this loads no torch: the client finds checkpoints, too.
 """
@@ -124,8 +125,8 @@ def read(folder: str | Path) -> Saved:
             raise ValueError(f"step {saved.step}, plan {saved.plan}")
     except _UNREADABLE as error:
         raise SettingError(
-            f"checkpoint {folder} is damaged ({type(error).__name__}: {error}); choose another one, "
-            "or remove it"
+            f"checkpoint {folder} is damaged ({type(error).__name__}: {error}); choose another "
+            "one, or remove it"
         ) from error
     return saved
 
