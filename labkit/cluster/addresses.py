@@ -83,3 +83,12 @@ def interface_for(network: str) -> Interface:
     if not network:
         return Interface(LOOPBACK_INTERFACE, LOOPBACK)
     return find_interface(network)
+
+
+def look_for_interface(network: str) -> str:
+    """On a worker: why its host has no interface in a network; empty when it has one."""
+    try:
+        find_interface(network)
+    except ClusterError as error:
+        return str(error)
+    return ""

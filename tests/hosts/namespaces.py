@@ -1,7 +1,8 @@
 """Several hosts on one machine: Linux network namespaces, each with an address, joined by a bridge.
 
-A host is a namespace with its own interface, address, host name and temporary folder; only the
-kernel, the file system and the clock are shared. The bridge has an address as well, so that this
+A host is a namespace with its own interface, address and host name, and with its own temporary
+folder, which has the same path on all hosts as ``/tmp`` has; the kernel, the clock and the rest of
+the file system are shared. The bridge has an address as well, so that this
 process is one more machine of the network: the one where the notebook runs. A link can be made
 slow, cut and restored. Needs the rights to make namespaces and the commands ``ip`` and ``tc`` of
 iproute2.
@@ -54,23 +55,26 @@ class Host:
         name: its host name, and the name of its namespace.
         address: on the network.
         uplink: the end of its cable at the bridge, outside the namespace.
-        folder: its temporary folder.
+        folder: its temporary folder, as it is called outside.
+        mounted_at: what every host calls its own.
     """
 
     name: str
     address: str
     uplink: str
     folder: Path
+    mounted_at: Path
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """Start a process on this host; it is ended with the network at the latest."""
-        named = f'hostname {self.name} && exec "$@"'
+        become = f'mount --bind {self.folder} {self.mounted_at} && hostname {self.name} && exec "$@"'
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, "unshare", "--uts", "sh", "-c", named, "sh", *command],
-            env={**os.environ, "TMPDIR": str(self.folder), **(environment or {})},
+            ["ip", "netns", "exec", self.name, "unshare", "--uts", "--mount"]
+            + ["sh", "-c", become, "sh", *command],
+            env={**os.environ, "TMPDIR": str(self.mounted_at), **(environment or {})},
             text=True,
             start_new_session=True,
             **options,
@@ -99,9 +103,13 @@ class Host:
         """Put the cable back."""
         _ip("link", "set", self.uplink, "up")
 
-    def processes_inside(self) -> list[int]:
-        """Pids of all that runs on this host."""
-        return [int(pid) for pid in _ip("netns", "pids", self.name).split()]
+    def processes_inside(self) -> list[str]:
+        """What runs on this host, as command lines."""
+        commands = []
+        for pid in _ip("netns", "pids", self.name).split():
+            with contextlib.suppress(FileNotFoundError):
+                commands.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip())
+        return commands
 
 
 class Network:
@@ -136,8 +144,9 @@ class Network:
         name, uplink = f"{PREFIX}-{self._mark}-{at}", f"{PREFIX}v{self._mark}{at}"
         folder = self._folder / f"host{at}"
         folder.mkdir(mode=0o700)
+        (self._folder / "tmp").mkdir(mode=0o700, exist_ok=True)
         _ip("netns", "add", name)
-        self.hosts.append(Host(name, address, uplink, folder))
+        self.hosts.append(Host(name, address, uplink, folder, self._folder / "tmp"))
         _ip("link", "add", uplink, "type", "veth", "peer", "name", INTERFACE, "netns", name)
         _ip("-n", name, "address", "add", f"{address}/24", "dev", INTERFACE)
         for interface in ("lo", INTERFACE):
@@ -153,10 +162,7 @@ class Network:
             for process in host.processes:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(END_S)
-            # Nobody else has ever started anything in a namespace of ours.
-            for pid in host.processes_inside():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _end_processes(host.name)
             for process in host.processes:
                 process.wait(END_S)
             with contextlib.suppress(RuntimeError):
@@ -177,6 +183,13 @@ class Network:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _end_processes(namespace: str) -> None:
+    """Kill what is still in a namespace; nobody else has ever started anything in one of ours."""
+    for pid in _ip("netns", "pids", namespace).split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def _run(*command: str) -> str:
@@ -208,4 +221,6 @@ def _remove_leftovers() -> None:
             pid = re.match(r"\d*", name.removeprefix(start)).group()  # type: ignore[union-attr]
             if pid and not Path(f"/proc/{pid}").exists():
                 with contextlib.suppress(RuntimeError):  # another test run may be faster
+                    if what == "netns":
+                        _end_processes(name)
                     _ip(what, "delete", name)
