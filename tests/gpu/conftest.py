@@ -19,11 +19,12 @@ def num_real_gpus() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each skip has a reason of its own, so that the summary does not fold them into one line."""
+    """Each test is named in its own reason, so that the summary does not fold all into one line."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not num_real_gpus():
         for item in marked:
-            reason = f"not run, it needs a real GPU: {item.name}"
+            name = getattr(item, "originalname", item.name)
+            reason = f"not run, it needs a real GPU: {name}"
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
