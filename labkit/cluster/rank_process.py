@@ -37,6 +37,7 @@ class RankJob:
         sys_path: where the client imports from, so that modules beside a notebook are found.
         timeout_s: longest that one collective may take.
         gpu: index or UUID of the worker's GPU; empty on a CPU worker.
+        cores: that the worker may use, as dask-cuda pins it to those near its GPU.
         local_rank: place among the gang's ranks on this host.
     """
 
@@ -52,6 +53,7 @@ class RankJob:
     origin_s: float
     timeout_s: float
     gpu: str = ""
+    cores: tuple[int, ...] = ()
     local_rank: int = 0
 
 
@@ -137,6 +139,8 @@ def main(control: int, folder: Path) -> int:
     os.close(descriptor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
+    if job.cores:
+        os.sched_setaffinity(0, job.cores)
     os.environ.clear()
     os.environ.update(job.environment)
     for entry in job.sys_path:
@@ -185,7 +189,8 @@ def _run(job: RankJob, link: _Link) -> bytes:
     if job.store is not None:
         store = dist.TCPStore(job.store[0], job.store[1], None, False, timeout=timeout)
     dist.init_process_group(
-        job.backend,
+        # What lies in the host's memory, such as a declared time, travels beside NCCL by gloo.
+        "cpu:gloo,cuda:nccl" if job.backend == "nccl" else job.backend,
         store=dist.PrefixStore(job.run, store),
         rank=job.rank,
         world_size=job.world_size,

@@ -85,7 +85,11 @@ def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
             return RankEnd(rank=rank, status="died", error="ended before it started")
         return owner.run_rank(
             RankJob(
-                program=program, environment=rank_environment(network), gpu=own_gpu(), **settings
+                program=program,
+                environment=rank_environment(network),
+                gpu=own_gpu(),
+                cores=tuple(os.sched_getaffinity(0)),
+                **settings,
             ),
             topic,
         )

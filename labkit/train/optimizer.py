@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -54,7 +54,12 @@ class Optimizer:
             else self._parameters
         )
         self._sgd = (
-            torch.optim.SGD(self.weights, lr=workload.learning_rate, momentum=workload.momentum)
+            torch.optim.SGD(
+                self.weights,
+                lr=workload.learning_rate,
+                momentum=workload.momentum,
+                foreach=_all_at_once(self.weights),
+            )
             if self.weights
             else None
         )
@@ -144,6 +149,11 @@ def clip_gradients(part: ParallelModel, max_norm: float) -> float:
         for _, grad in named:
             _local(grad).mul_(factor)
     return norm
+
+
+def _all_at_once(weights: Sequence[Tensor]) -> bool | None:
+    """PyTorch's choice, on a GPU one kernel for all; that refuses plain weights beside shards."""
+    return None if len({isinstance(weight, DTensor) for weight in weights}) == 1 else False
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from labkit.emulate.pacer import RealTime
@@ -18,6 +19,7 @@ from labkit.plan import Plan
 from labkit.train.batches import Batch
 from labkit.train.loss import scaled_loss
 from labkit.train.optimizer import Optimizer, Owned
+from labkit.train.point_to_point import carried_by_nccl
 from labkit.train.spans import SpanRecorder
 from labkit.workload import Workload
 
@@ -251,8 +253,23 @@ def gather_full(part: ParallelModel, tensors: Mapping[str, Tensor]) -> dict[str,
     }
 
 
+def _on_the_host(tensor: DTensor) -> DTensor:
+    """The same shards in the host's memory, over the same group; of a mesh with one axis."""
+    mesh = DeviceMesh.from_group(tensor.device_mesh.get_group(), "cpu")
+    return DTensor.from_local(
+        tensor.to_local().cpu(),
+        mesh,
+        tensor.placements,
+        run_check=False,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+    )
+
+
 def _full(tensor: Tensor) -> np.ndarray:
     if isinstance(tensor, DTensor):
+        if tensor.is_cuda and not carried_by_nccl(tensor.device_mesh.get_group(0)):
+            tensor = _on_the_host(tensor)  # gloo gathers shards in the host's memory only
         tensor = tensor.full_tensor()
     tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
     array: np.ndarray = tensor.cpu().numpy().copy()
