@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from labkit.cluster.addresses import DECLARE
+from labkit.cluster.rank_placement import host_of, split_replicas
 from labkit.errors import BusyError, ClusterError, RunStopped
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ RESERVE_S = 3.0  # of a run that does not queue
 BEHIND_TASKS_S = 30.0  # the same where only tasks of preprocessing are in its way
 ASK_EVERY_S = 0.05
 ASK_SELDOM_S = 0.25  # once it has waited for a second
+
+logger = logging.getLogger(__name__)
 
 
 def take_workers(
@@ -67,6 +71,7 @@ def take_workers(
                 position = answer.position
                 on_position(position)
             if answer.workers:
+                _warn_of_split(answer.workers, per_replica)
                 return list(answer.workers)
             waited_s = time.monotonic() - started_s
             if answer.needs_network and waited_s > RESERVE_S:
@@ -87,3 +92,15 @@ def take_workers(
         if client.status == "running":
             client.run_on_scheduler(release, run)
         raise
+
+
+def _warn_of_split(workers: Sequence[str], per_replica: int) -> None:
+    """Say that ranks of one replica are on several hosts, if they are."""
+    split = split_replicas([host_of(worker) for worker in workers], per_replica)
+    if split:
+        logger.warning(
+            "replica %s has ranks on several hosts, because no host has %d workers: its "
+            "activations cross the network many times a step; choose smaller pp and tp",
+            " and ".join(map(str, split)),
+            per_replica,
+        )

@@ -26,6 +26,7 @@ from distributed.core import Status
 from distributed.scheduler import WorkerState
 
 from labkit.cluster.rank_placement import largest_replica, place_ranks
+from labkit.cluster.shared_files import home_hosts
 
 STATE = "labkit-reservations"
 TURN_S = 2.0  # of tasks that waited
@@ -164,8 +165,9 @@ def share(
         client: identifier of its client.
         keys: of its tasks that are not done.
     Returns:
-        Addresses; keys of tasks that wait on a worker which a run has taken, or for one that is
-        gone; and whether runs keep any worker from them.
+        Addresses, of one host only where hosts do not share files; keys of tasks that wait on a
+        worker which a run has taken, or for one that is gone; and whether runs keep any worker from
+        them.
     """
     desk, now_s = _desk(dask_scheduler), time.monotonic()
     desk.shared_s = now_s
@@ -180,7 +182,8 @@ def share(
             or (task.processing_on is not None and task.processing_on.address in taken)
         )
     ]
-    workers = _running(dask_scheduler)
+    home = home_hosts(dask_scheduler).get(client)
+    workers = [worker for worker in _running(dask_scheduler) if home in (None, worker.host)]
     kept = taken | desk.marked()
     free = [worker.address for worker in workers if worker.address not in kept]
     if not free and kept:

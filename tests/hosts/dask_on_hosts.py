@@ -48,9 +48,25 @@ def start_workers(network: Network, at: int, address: str, count: int) -> None:
     host = network.hosts[at]
     _start(
         host,
-        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--host", host.address]
-        + ["--nworkers", str(count), "--nthreads", "1", "--no-dashboard", "--name", f"host{at}"]
-        + ["--local-directory", str(host.mounted_at), "--memory-limit", "2GB"],
+        [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_worker",
+            address,
+            "--host",
+            host.address,
+            "--nworkers",
+            str(count),
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--name",
+            f"host{at}",
+            "--local-directory",
+            str(host.mounted_at),
+            "--memory-limit",
+            "2GB",
+        ],  # fmt: skip
     )
 
 

@@ -70,10 +70,24 @@ class Host:
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """Start a process on this host; it is ended with the network at the latest."""
-        become = f'mount --bind {self.folder} {self.mounted_at} && hostname {self.name} && exec "$@"'
+        become = (
+            f'mount --bind {self.folder} {self.mounted_at} && hostname {self.name} && exec "$@"'
+        )
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self.name, "unshare", "--uts", "--mount"]
-            + ["sh", "-c", become, "sh", *command],
+            [
+                "ip",
+                "netns",
+                "exec",
+                self.name,
+                "unshare",
+                "--uts",
+                "--mount",
+                "sh",
+                "-c",
+                become,
+                "sh",
+                *command,
+            ],  # fmt: skip
             env={**os.environ, "TMPDIR": str(self.mounted_at), **(environment or {})},
             text=True,
             start_new_session=True,
