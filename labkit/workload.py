@@ -247,11 +247,11 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
 )
 
 
-def find_workload(workload: str | Workload) -> Workload:
+def find_workload(workload: str | Workload | None) -> Workload:
     """The bundled workload of that name; a ``Workload`` is returned as it is.
 
     Raises:
-        WorkloadError: no bundled workload has that name.
+        WorkloadError: no bundled workload has that name, or none is given.
     """
     if isinstance(workload, Workload):
         return workload

@@ -229,6 +229,7 @@ class Cluster:
         on_placed: Callable[[Gang], None] | None = None,
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
+        run: str = "",
     ) -> Gang:
         """Like ``run_ranks`` without waiting; see ``Gang``."""
         from labkit.cluster.gang import Gang
@@ -251,6 +252,7 @@ class Cluster:
             on_placed=on_placed,
             on_end=on_end,
             origin_s=origin_s,
+            run=run,
         )
 
     def adopt(self, gang: Gang) -> None:

@@ -37,6 +37,11 @@ GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
 logger = logging.getLogger(__name__)
 
 
+def new_run() -> str:
+    """An identifier for a run: when it started, and what no other has."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
 def call_ranks(
     cluster: Cluster, function: Callable[..., Any], num_ranks: int, args: tuple[Any, ...] = ()
 ) -> list[Any]:
@@ -73,6 +78,7 @@ class Gang:
         on_placed: called once it has its workers, with the gang.
         on_end: called there once, before waiters wake, with the gang.
         origin_s: wall clock of the user's call, the zero of ``context.now()``.
+        run: its identifier, from ``new_run``; empty makes one.
     Raises:
         BusyError: fewer free workers than ranks; nothing was started.
         ClusterError: the cluster is closed.
@@ -91,12 +97,13 @@ class Gang:
         on_placed: Callable[[Gang], None] | None = None,
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
+        run: str = "",
     ) -> None:
         import cloudpickle
 
         self.cluster = cluster
         self.num_ranks = num_ranks
-        self.run = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.run = run or new_run()
         self.origin_s = time.time() if origin_s is None else origin_s
         self.per_replica = per_replica
         self.queue_s = queue_s

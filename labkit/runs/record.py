@@ -98,6 +98,10 @@ class RunRecord:
             declared device; empty where none is declared.
         dataset, num_samples: what it was trained on.
         repeats: the run that this one repeats, if any.
+        resumed: ``folder`` and ``step`` of the checkpoint that it went on from; empty of one that
+            began anew. Its steps are those since then.
+        checkpoints: that it has written: ``step`` (steps done), ``seconds`` on the wall, and
+            ``folder`` and ``bytes``, or the ``error`` because of which it went on without.
         accuracy: on held-out samples: ``samples``, ``correct`` (fraction), ``before`` (fraction
             with the initial weights).
         restarts: recoveries from failures.
@@ -136,6 +140,8 @@ class RunRecord:
     dataset: str = ""
     num_samples: int = 0
     repeats: str = ""
+    resumed: dict[str, Any] = field(default_factory=dict)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
     restarts: int = 0
     queue_position: int = 0
     error: str = ""
@@ -188,6 +194,8 @@ class RunRecord:
             "emulation": self.emulation,
             "ideal": self.ideal,
             "accuracy": self.accuracy,
+            "resumed": self.resumed,
+            "checkpoints": self.checkpoints,
             "restarts": self.restarts,
             "error": self.error,
         }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.runs.attribution import attribute
 from labkit.runs.lateness import describe_emulation, judge_lateness
 from labkit.runs.record import Load, RunRecord, Span, Status, Step
+from labkit.train.checkpoint_files import remove_passing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from labkit.train.job import RankResult, TrainJob
 
 MOST_LOADS = 20_000  # newest samples that are kept
+MOST_CHECKPOINTS = 1_000  # newest ones that the record tells of
 LIVE_SPANS = 4_000  # newest spans that a live view holds; the final record holds them all
 WARMUP_STEPS = 2
 EMULATED_WARMUP_STEPS = 1  # the declared device needs none; the first step meets cold caches
@@ -47,6 +49,7 @@ class Run:
         dataset: Dataset,
         expected: Forecast,
         queue_s: float = 0.0,
+        run: str = "",
     ) -> None:
         from labkit.train.program import train_rank
 
@@ -55,16 +58,17 @@ class Run:
         self._lock = threading.Lock()
         self._weights: dict[str, np.ndarray] | None = None
         self._gradients: dict[str, np.ndarray] | None = None
+        num_steps = job.num_steps - job.start_step
         self._record = RunRecord(
             run="",
             workload=job.workload.to_dict(),
             plan=job.plan.to_dict(),
             strategy=job.plan.strategy,
             world_size=job.plan.world_size,
-            planned_steps=job.num_steps,
+            planned_steps=num_steps,
             kind="measured" if job.emulation is None else "emulated",
             warmup_steps=min(
-                WARMUP_STEPS if job.emulation is None else EMULATED_WARMUP_STEPS, job.num_steps - 1
+                WARMUP_STEPS if job.emulation is None else EMULATED_WARMUP_STEPS, num_steps - 1
             ),
             stages=[list(stage) for stage in expected.stages] if job.plan.num_stages > 1 else [],
             memory_bytes={"formula": [dict(parts) for parts in expected.memory or ()]},
@@ -72,6 +76,7 @@ class Run:
             ideal=expected.to_dict(),
             dataset=dataset.name,
             num_samples=dataset.num_samples,
+            resumed={"folder": job.resume_from, "step": job.start_step} if job.resume_from else {},
             host={
                 "name": socket.gethostname(),
                 "system": platform.platform(),
@@ -89,6 +94,7 @@ class Run:
             on_placed=self._note_places,
             on_end=self._finish,
             origin_s=origin_s,
+            run=run,
         )
         with self._lock:
             self._record.run = self._gang.run
@@ -117,6 +123,7 @@ class Run:
             snapshot.steps = list(self._record.steps)
             snapshot.spans = list(self._record.spans)
             snapshot.load = list(self._record.load)
+            snapshot.checkpoints = list(self._record.checkpoints)
             snapshot.startup_s = dict(self._record.startup_s)
         if snapshot.status in ("starting", "running"):
             snapshot.status = self._gang.status
@@ -197,6 +204,9 @@ class Run:
             elif event["type"] == "spans":
                 self._record.spans += [Span(*span) for span in event["spans"]]
                 del self._record.spans[:-LIVE_SPANS]
+            elif event["type"] == "checkpoint":
+                self._record.checkpoints.append({k: v for k, v in event.items() if k != "type"})
+                del self._record.checkpoints[:-MOST_CHECKPOINTS]
             elif event["type"] == "load":
                 self._record.load.append(Load(*event["load"]))
                 del self._record.load[:-MOST_LOADS]
@@ -213,6 +223,8 @@ class Run:
                 results = gang.results()
                 self._complete(results)
                 record.status = "stopped" if any(r.stopped for r in results) else "done"
+                if record.status == "done":
+                    remove_passing(self.job.checkpoints)
             else:
                 from labkit.errors import RunStopped
 
@@ -239,6 +251,7 @@ class Run:
         record.memory_bytes["measured"] = [result.memory_growth_bytes for result in results]
         record.staleness = [late for result in results for late in result.staleness]
         record.accuracy = first.accuracy
+        record.checkpoints += [c for c in first.checkpoints if c not in record.checkpoints]
         measured = self.job.emulation is None
         record.attribution_s, record.wall_s = attribute(results, with_startup=measured)
         if record.steps:

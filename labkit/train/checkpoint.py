@@ -26,6 +26,7 @@ from torch.distributed.checkpoint.planner import SavePlan
 
 from labkit.cluster.rank_context import RankContext
 from labkit.train import checkpoint_files as files
+from labkit.train.checkpoint_files import Checkpoints
 from labkit.train.job import TrainJob
 from labkit.train.optimizer import Optimizer
 from labkit.train.pieces import Box, Pieces, PieceSavePlanner, boxes_in, find_extents
@@ -56,38 +57,32 @@ class Saver:
         self.part = part
         self.optimizer = optimizer
         self.num_samples = num_samples
-        self.folder = Path(job.checkpoints.folder)
+        self.checkpoints = job.checkpoints
         self._extents = find_extents(part, job.plan)
         self._plans = f"labkit-{uuid.uuid4().hex}"  # name under which DCP keeps what it planned
         if ctx.rank == 0:
-            files.remove_leftovers(self.folder)
+            files.remove_leftovers(Path(job.checkpoints.folder))
 
-    def save(self, done: int) -> float:
-        """Write the state after so many steps; returns the seconds. A collective of all ranks.
+    def save(self, done: int) -> dict[str, Any]:
+        """Write the state after so many steps. A collective of all ranks.
 
-        Where the files cannot be written, as on a full disk, training goes on without; the client
-        is told so, as of every checkpoint, by an event of rank 0.
+        Returns:
+            ``step``, ``seconds`` of this rank, and on rank 0 ``folder`` and ``bytes``; where the
+            files cannot be written, as on a full disk, ``error`` instead.
         """
         start_s = self.ctx.now()
-        writer = _PartWriter(self.folder, done, self.ctx.run, self._description(done))
+        writer = _PartWriter(self.checkpoints, done, self.ctx.run, self._description(done))
         planner = PieceSavePlanner(self._plans)
-        event: dict[str, Any] = {"type": "checkpoint", "step": done}
+        written: dict[str, Any] = {"step": done}
         try:
             with one_process_is_fine():
-                dcp.save(
-                    self._state(), storage_writer=writer, planner=PieceSavePlanner(self._plans)
-                )
-            event |= {"folder": str(writer.folder), "bytes": writer.num_bytes}
+                dcp.save(self._state(), storage_writer=writer, planner=planner)
+            written |= {"folder": str(writer.folder), "bytes": writer.num_bytes}
         except CheckpointException as error:
-            event["error"] = _of_the_disk(error)
+            written["error"] = _of_the_disk(error)
             if self.ctx.rank == 0:
                 shutil.rmtree(writer.part, ignore_errors=True)
-        seconds = self.ctx.now() - start_s
-        if self.ctx.rank == 0:
-            assert self.job.checkpoints is not None
-            files.keep_newest(self.folder, self.job.checkpoints.keep)
-            self.ctx.emit(event | {"seconds": seconds})
-        return seconds
+        return written | {"seconds": self.ctx.now() - start_s}
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, list[Box]] = {}
@@ -128,7 +123,7 @@ class _PartWriter(dcp.FileSystemWriter):
     """Writes a checkpoint under a name of its own; rank 0 makes it complete in the end.
 
     Args:
-        folder: of the run's checkpoints.
+        checkpoints: of the run.
         done: steps.
         run: that writes it.
         description: what is kept of it beside the tensors.
@@ -139,11 +134,15 @@ class _PartWriter(dcp.FileSystemWriter):
         num_bytes: of all its files; on rank 0.
     """
 
-    def __init__(self, folder: Path, done: int, run: str, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, done: int, run: str, description: Mapping[str, Any]
+    ) -> None:
+        folder = Path(checkpoints.folder)
         self.part = files.part_of(folder, done, run)
         super().__init__(self.part)
         self.folder = folder
         self.num_bytes = 0
+        self._keep = checkpoints.keep
         self._begin = (folder, done, run)
         self._description = description
         self._is_coordinator = True
@@ -168,6 +167,7 @@ class _PartWriter(dcp.FileSystemWriter):
             )
         self.num_bytes = files.describe(self.part, self._description)
         self.folder = files.complete(self.part)
+        files.keep_newest(self.part.parent, self._keep)
 
 
 def private_prefix(rank: int) -> str:

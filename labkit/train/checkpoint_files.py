@@ -45,6 +45,7 @@ class Checkpoints:
         every_steps: steps from one to the next, >= 1, and one more where the training ends or is
             stopped; ``None`` goes by time, and takes at most 2 % of it.
         keep: newest ones that are kept, >= 1.
+        passing: whether they are only for failures, and removed once the training is done.
     Raises:
         SettingError: a count below 1.
     """
@@ -52,6 +53,7 @@ class Checkpoints:
     folder: str
     every_steps: int | None = None
     keep: int = 2
+    passing: bool = False
 
     def __post_init__(self) -> None:
         if self.every_steps is not None and self.every_steps < 1:
@@ -229,6 +231,12 @@ def keep_newest(folder: Path, keep: int) -> None:
     """Remove all complete checkpoints but the newest ones."""
     for old in _newest_first(folder)[keep:]:
         _remove(old)
+
+
+def remove_passing(checkpoints: Checkpoints | None) -> None:
+    """Remove the checkpoints of a training that is done, where they were only for failures."""
+    if checkpoints is not None and checkpoints.passing:
+        shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

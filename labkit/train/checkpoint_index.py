@@ -72,9 +72,9 @@ def read_index(folder: Path) -> Metadata:
             index = _IndexUnpickler(file).load()
         if not isinstance(index, Metadata):
             raise TypeError(f"{type(index).__name__} instead of Metadata")
-        for name, tensor in index.state_dict_metadata.items():
-            if not isinstance(tensor, TensorStorageMetadata):
-                raise TypeError(f"{name} is no tensor")
+        others = index.state_dict_metadata.keys() - tensors_of(index).keys()
+        if others:
+            raise TypeError(f"{sorted(others)[0]} is no tensor")
         for stored in index.storage_data.values():
             if Path(stored.relative_path).name != stored.relative_path:
                 raise ValueError(f"{stored.relative_path} is outside")
@@ -84,6 +84,12 @@ def read_index(folder: Path) -> Metadata:
             "choose another one, or remove it"
         ) from error
     return index
+
+
+def tensors_of(index: Metadata) -> dict[str, TensorStorageMetadata]:
+    """What an index says of each tensor, by name."""
+    entries = index.state_dict_metadata.items()
+    return {name: entry for name, entry in entries if isinstance(entry, TensorStorageMetadata)}
 
 
 class IndexedReader(FileSystemReader):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.emulate.device import Device
 from labkit.plan import Plan
@@ -93,6 +93,7 @@ class RankResult:
         weights, gradients: on rank 0, if kept: full arrays by global layer name, whatever the
             plan; gradients are those of the last step.
         stopped: whether the ranks agreed to stop early.
+        checkpoints: on rank 0, that were written; see ``RunRecord``.
     """
 
     rank: int
@@ -115,6 +116,7 @@ class RankResult:
     weights: dict[str, np.ndarray] | None = None
     gradients: dict[str, np.ndarray] | None = None
     stopped: bool = False
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
 
 
 def merge_steps(results: Sequence[RankResult]) -> list[Step]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -43,6 +44,7 @@ class LoopResult:
     nominal_ends_s: list[float] = field(default_factory=list)
     first_step_wall_s: float = 0.0
     stopped: bool = False
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Reporter:
@@ -207,10 +209,13 @@ def train_steps(
         stop = reporter.add(share)
         if saver is not None and reporter.save_now:
             start_s = recorder.now()
-            seconds = saver.save(step + 1)
-            pace.leave_out(seconds)
+            written = saver.save(step + 1)
+            pace.leave_out(written["seconds"])
             recorder.add("idle", CHECKPOINT, start_s, end_s=max(start_s, recorder.now()))
-            due.saved(step + 1, seconds)
+            due.saved(step + 1, written["seconds"])
+            if ctx.rank == 0:
+                result.checkpoints.append(written)
+                ctx.emit({"type": "checkpoint", **written})
         if stop:
             result.stopped = step + 1 < job.num_steps
             break

@@ -154,12 +154,12 @@ def find_extents(part: ParallelModel, plan: Plan) -> dict[str, Extent]:
     for name, parameter in named.items():
         shape, offsets = [*parameter.shape], [0] * parameter.dim()
         if isinstance(parameter, DTensor):
-            (chunk,) = parameter.__create_chunk_list__()
+            (chunk,) = parameter.__create_chunk_list__()  # type: ignore[no-untyped-call]
             offsets = [*chunk.offsets]
         elif name in part.split_dims:
-            dim, slices = part.split_dims[name], sizes_of_slices[name]
-            shape[dim] = sum(slices.values())
-            offsets[dim] = sum(size for rank, size in slices.items() if rank < part.split_rank)
+            dim, of_ranks = part.split_dims[name], sizes_of_slices[name]
+            shape[dim] = sum(of_ranks.values())
+            offsets[dim] = sum(size for rank, size in of_ranks.items() if rank < part.split_rank)
         extents[name] = Extent(tuple(shape), tuple(offsets))
     return extents
 

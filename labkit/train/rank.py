@@ -93,6 +93,7 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
             nominal_ends_s=loop.nominal_ends_s if pace.is_emulated else [],
             first_step_wall_s=loop.first_step_wall_s,
             stopped=loop.stopped,
+            checkpoints=loop.checkpoints,
         )
         add_state(result, job, part, manifest, given.device)
         result.staleness = list(part.staleness)

@@ -9,8 +9,8 @@ that under another plan, and an asynchronous training has no course to keep.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -23,11 +23,11 @@ from labkit.errors import SettingError
 from labkit.train import checkpoint_files as files
 from labkit.train.batches import Batch, Batches
 from labkit.train.checkpoint import RANDOM, one_process_is_fine, private_prefix
-from labkit.train.checkpoint_index import IndexedReader, read_index
+from labkit.train.checkpoint_index import IndexedReader, read_index, tensors_of
 from labkit.train.job import TrainJob
-from labkit.train.optimizer import Optimizer
-from labkit.train.pieces import PieceLoadPlanner, Pieces, boxes_in, find_extents, local
-from labkit.train.resume_check import check_goes_on
+from labkit.train.optimizer import Optimizer, Owned
+from labkit.train.pieces import Box, Extent, PieceLoadPlanner, Pieces, boxes_in, find_extents, local
+from labkit.train.resume_check import check_same_training
 from labkit.train.strategies.parallel_model import ParallelModel
 
 
@@ -41,37 +41,17 @@ def resume(
         part, optimizer: fresh ones; they get the weights and momenta.
         batches: for a step that is done for nothing, where the first step of a process differs.
     Raises:
-        SettingError: the checkpoint cannot be read, or is of another training.
+        WorkloadError, SettingError: the checkpoint cannot be read, or is of another training.
     """
-    folder = Path(job.resume_from)
-    saved = files.read(folder)
-    check_goes_on(saved, job.workload, batches.reader.num_samples)
-    index = read_index(folder)
-    device = torch.device(ctx.device)
-    extents = find_extents(part, job.plan)
-    weights = {name: _fresh(p) for name, p in part.module.named_parameters()}
-    boxes = {f"weight.{name}": boxes_in(extents[name], x) for name, x in weights.items()}
-    optimizer.begin_momenta()
-    owned = part.owns(optimizer)
-    for name, _, momentum, stretch in owned:
-        if momentum is not None:
-            found = boxes_in(extents[name], momentum, stretch)
-            boxes.setdefault(f"momentum.{name}", []).extend(found)
-    wanted = {
-        key: Pieces(extents[key.partition(".")[2]].shape, found) for key, found in boxes.items()
-    }
+    saved = files.read(job.resume_from)
+    check_same_training(saved, job.workload, batches.reader.num_samples)
+    index = read_index(Path(saved.folder))
     same_plan = saved.plan == json.loads(json.dumps(job.plan.to_dict()))
-    private = _private_tensors(index, ctx.rank, device, same_plan)
-    wanted |= {name: Pieces.of(tensor) for name, tensor in private.items()}
-    _load(folder, index, wanted)
-    with torch.no_grad():
-        for name, parameter in part.module.named_parameters():
-            local(parameter).copy_(weights[name])
-        for name, weight, _, stretch in owned:
-            whole = weights[name]
-            local(weight).copy_(whole if stretch is None else whole.view(-1)[stretch])
+    private = _private_tensors(index, ctx, same_plan)
+    whole = {name: Pieces.of(tensor) for name, tensor in private.items()}
+    _read_weights(Path(saved.folder), index, job, part, optimizer, whole)
     if part.rehearses:
-        _rehearse(part, batches, job.start_step, device)
+        _rehearse(part, batches, job.start_step)
     kept = {key.split(".", 2)[2]: tensor for key, tensor in private.items()}
     torch.set_rng_state(kept.pop(RANDOM))
     if (of_gpu := kept.pop(f"{RANDOM}-gpu", None)) is not None:
@@ -79,29 +59,56 @@ def resume(
     part.take_up(job.start_step, kept)
 
 
-def _rehearse(part: ParallelModel, batches: Batches, step: int, device: torch.device) -> None:
-    """Do a step for nothing."""
-    batch = Batch(None, None, batches.loss_scale(step))
-    if part.needs_batch:
-        batch = batches.take(step, device)
-    part.forward_backward(batch)
-    part.module.zero_grad()
+def _read_weights(
+    folder: Path,
+    index: Metadata,
+    job: TrainJob,
+    part: ParallelModel,
+    optimizer: Optimizer,
+    others: Mapping[str, Pieces],
+) -> None:
+    """Read weights and momenta into a rank's part, and other pieces on the way."""
+    extents = find_extents(part, job.plan)
+    parameters = dict(part.module.named_parameters())
+    weights = {name: _room_for(parameter) for name, parameter in parameters.items()}
+    optimizer.begin_momenta()
+    owned = part.owns(optimizer)
+    wanted = {
+        f"weight.{name}": Pieces(extents[name].shape, boxes_in(extents[name], weight))
+        for name, weight in weights.items()
+    }
+    _load(folder, index, {**wanted, **_momenta(owned, extents), **others})
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            local(parameter).copy_(weights[name])
+        for name, weight, _, stretch in owned:
+            mine = weights[name]
+            local(weight).copy_(mine if stretch is None else mine.view(-1)[stretch])
 
 
-def _load(folder: Path, index: Metadata, wanted: dict[str, Any]) -> None:
-    """Read boxes from a checkpoint, in place."""
+def _momenta(owned: list[Owned], extents: Mapping[str, Extent]) -> dict[str, Pieces]:
+    """The momenta that this rank has, to be read into."""
+    boxes: dict[str, list[Box]] = {}
+    for name, _, momentum, stretch in owned:
+        if momentum is not None:
+            boxes.setdefault(name, []).extend(boxes_in(extents[name], momentum, stretch))
+    return {f"momentum.{name}": Pieces(extents[name].shape, found) for name, found in boxes.items()}
+
+
+def _load(folder: Path, index: Metadata, wanted: dict[str, Pieces]) -> None:
+    """Read pieces from a checkpoint, in place. A collective of all ranks."""
+    there = tensors_of(index)
     for key, pieces in wanted.items():
-        found = index.state_dict_metadata.get(key)
-        if found is None or found.size != pieces.size():
-            shape = "no" if found is None else f"{tuple(found.size)} as the shape of"
+        if key not in there or there[key].size != pieces.size():
+            found = f"{key} of shape {tuple(there[key].size)}" if key in there else f"no {key}"
             raise SettingError(
-                f"checkpoint {folder} has {shape} {key}, where the model needs "
-                f"{tuple(pieces.size())}; choose a checkpoint of the same workload"
+                f"checkpoint {folder} has {found}, where the model has one of shape "
+                f"{tuple(pieces.size())}; choose a checkpoint of the same model"
             )
     reader = IndexedReader(folder, index)
     try:
         with one_process_is_fine():
-            dcp.load(wanted, storage_reader=reader, planner=PieceLoadPlanner())
+            dcp.load({**wanted}, storage_reader=reader, planner=PieceLoadPlanner())
     except CheckpointException as failure:
         error, _ = next(iter(failure.failures.values()))
         raise SettingError(
@@ -110,21 +117,28 @@ def _load(folder: Path, index: Metadata, wanted: dict[str, Any]) -> None:
         ) from error
 
 
-def _private_tensors(
-    index: Metadata, rank: int, device: torch.device, same_plan: bool
-) -> dict[str, Tensor]:
+def _private_tensors(index: Metadata, ctx: RankContext, same_plan: bool) -> dict[str, Tensor]:
     """Room for what a checkpoint keeps of this rank; under another plan rank 0's random numbers."""
-    prefix = private_prefix(rank if same_plan else 0)
-    found = {}
-    for key, tensor in index.state_dict_metadata.items():
+    prefix = private_prefix(ctx.rank if same_plan else 0)
+    room = {}
+    for key, tensor in tensors_of(index).items():
         is_random = key.startswith(prefix + RANDOM)
         if key.startswith(prefix) and (same_plan or is_random):
-            where = torch.device("cpu") if is_random else device
-            found[key] = torch.empty(tensor.size, dtype=tensor.properties.dtype, device=where)
-    return found
+            device = "cpu" if is_random else ctx.device
+            room[key] = torch.empty(tensor.size, dtype=tensor.properties.dtype, device=device)
+    return room
 
 
-def _fresh(parameter: Tensor) -> Tensor:
-    """Room for this rank's numbers of a parameter, in the precision of the update."""
+def _room_for(parameter: Tensor) -> Tensor:
+    """An array for this rank's numbers of a parameter, in the precision of the update."""
     coarse = parameter.dtype == torch.bfloat16
     return torch.empty_like(local(parameter), dtype=torch.float32 if coarse else None)
+
+
+def _rehearse(part: ParallelModel, batches: Batches, step: int) -> None:
+    """Do a step for nothing."""
+    batch = Batch(None, None, batches.loss_scale(step))
+    if part.needs_batch:
+        batch = batches.take(step, part.device)
+    part.forward_backward(batch)
+    part.module.zero_grad()
