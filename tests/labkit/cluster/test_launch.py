@@ -51,33 +51,6 @@ def test_ranks_allocate_as_any_process_does_and_not_like_workers(cluster4: Clust
     assert cluster4.run_ranks(malloc_settings, 2) == [set(), set()]
 
 
-def test_every_listening_socket_is_on_loopback(cluster4: Cluster) -> None:
-    listening: set[str] = set()
-
-    def note(context: RankContext) -> list[str]:
-        import torch
-        import torch.distributed as dist
-
-        dist.all_reduce(torch.ones(2))
-        return [
-            c.laddr.ip
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and _is_ours(c.pid, os.environ)
-        ]
-
-    for addresses in cluster4.run_ranks(note, 4):
-        listening |= set(addresses)
-    assert listening == {"127.0.0.1"}
-
-
-def _is_ours(pid: int | None, environment: os._Environ[str]) -> bool:
-    mark = "LABKIT_TEST_SESSION"
-    try:
-        return pid is not None and psutil.Process(pid).environ().get(mark) == environment[mark]
-    except psutil.Error:
-        return False
-
-
 def test_the_folder_is_private_and_gone_after_the_close() -> None:
     with labkit.launch(1, device="cpu") as cluster:
         assert cluster.folder.stat().st_mode & 0o077 == 0
