@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import psutil
 
 from labkit.cluster.backend import ON_CORES, Backend
+from labkit.cluster.shared_files import remove
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Cluster:
         profiles: what the layers of models cost here, by model, precision and dataset.
         ranks_use: the backend and device of the ranks.
         trusted_network: over which ranks on several hosts may talk; empty keeps a run on one host.
+        shares_files: whether all hosts see what any of them writes into ``folder``.
+        on_shared_storage: whether ``folder`` is on storage that the user named for it.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class Cluster:
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
         self.ranks_use: Backend = ON_CORES
         self.trusted_network = ""
+        self.shares_files = True
+        self.on_shared_storage = False
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
         self._workers: list[dict[str, Any]] = []
@@ -305,6 +310,8 @@ class Cluster:
         with contextlib.suppress(OSError, TimeoutError):
             self.client.unsubscribe_topic("all")
             self.client.unsubscribe_topic(self.topic)
+            if self.on_shared_storage:
+                self.client.run_on_scheduler(remove, str(self.folder))
             if self._owned is None:
                 self.client.unregister_worker_plugin(self.plugin_name)
                 self.client.unregister_scheduler_plugin(self.plugin_name)
