@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
     from labkit.cluster.gang import Gang
+    from labkit.cluster.hang_watch import HangWatch
+    from labkit.cluster.supervision import Supervision
     from labkit.preprocess.dataset import Dataset
     from labkit.project.profile import ModelProfile
 
@@ -74,6 +76,7 @@ class Cluster:
         self.plugin_name = name
         self.topic = name
         self.closed = False
+        self._closing = False
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
         self.ranks_use: Backend = ON_CORES
@@ -235,6 +238,8 @@ class Cluster:
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
         run: str = "",
+        supervision: Supervision | None = None,
+        hang: HangWatch | None = None,
     ) -> Gang:
         """Like ``run_ranks`` without waiting; see ``Gang``."""
         from labkit.cluster.gang import Gang
@@ -258,12 +263,14 @@ class Cluster:
             on_end=on_end,
             origin_s=origin_s,
             run=run,
+            supervision=supervision,
+            hang=hang,
         )
 
     def adopt(self, gang: Gang) -> None:
         """Deliver events to this gang from now on."""
         with self._lock:
-            if self.closed:
+            if self.closed or self._closing:
                 raise ClusterError("the cluster is closed; launch a new one")
             self._gangs[gang.run] = gang
 
@@ -297,6 +304,7 @@ class Cluster:
         with self._lock:
             if self.closed:
                 return
+            self._closing = True  # no gang comes after these
             gangs = list(self._gangs.values())
         for gang in gangs:
             gang.inbox.put(("close",))

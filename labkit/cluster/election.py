@@ -88,7 +88,8 @@ class Election:
 
     Attributes:
         waited_s: how long this member had seen no renewal when it was elected.
-        outdated: whether a later attempt has taken over; this member never leads again.
+        stands: whether this member may be elected; not one that hangs, nor one of an earlier
+            attempt.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Election:
         self.clock = clock
         self.lease_s = lease_s
         self.waited_s = 0.0
-        self.outdated = False
+        self.stands = True
         self._seen: str | None = None
         self._seen_at_s = clock()
         self._mine: Lease | None = None
@@ -131,9 +132,12 @@ class Election:
     def wait_s(self) -> float:
         """Seconds until the next request is due."""
         pause_s = self.lease_s / RENEWALS_A_LEASE
-        if self._mine is not None:
+        now = self.clock()
+        if self._mine is not None or not self.stands:
             return pause_s
-        return min(pause_s, max(0.0, self._seen_at_s + self.lease_s - self.clock()))
+        if self._has_run_out(now):
+            return 0.0
+        return min(pause_s, self._seen_at_s + self.lease_s - now)
 
     # -- requests ------------------------------------------------------------------------------
 
@@ -142,7 +146,7 @@ class Election:
         now = self.clock()
         if self._mine is not None:
             return self._write(now, self._mine.committed)
-        if self._seen is None or self.outdated or not self._has_run_out(now):
+        if self._seen is None or not self.stands or not self._has_run_out(now):
             return Request(UNKNOWN, UNKNOWN, now)
         seen = Lease.decode(self._seen)
         term = max(seen.term + 1, self.first_term)
@@ -196,7 +200,7 @@ class Election:
                 self.waited_s = self.clock() - self._seen_at_s
             return None if led else "elected"
         self._mine, self._renewed_at_s = None, float("-inf")
-        self.outdated = found.attempt > self.attempt
+        self.stands = self.stands and found.attempt <= self.attempt
         if text != self._seen:
             self._seen, self._seen_at_s = text, self.clock()
         return "deposed" if led else None

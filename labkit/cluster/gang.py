@@ -15,22 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.cluster.blame import first_failure
+from labkit.cluster.blame import Failure
 from labkit.cluster.cluster import CALL_S
+from labkit.cluster.gang_watch import GangWatch, Message
 from labkit.cluster.placing import take_workers
 from labkit.cluster.rank_placement import host_of, local_ranks
-from labkit.errors import ClusterError, LabError, RankFailed, RunStopped
+from labkit.errors import ClusterError, LabError, RunStopped
 
 if TYPE_CHECKING:
     from distributed import Future
 
     from labkit.cluster.cluster import Cluster
+    from labkit.cluster.hang_watch import HangWatch
     from labkit.cluster.rank_owner import RankEnd
+    from labkit.cluster.supervision import Supervision
 
-START_S = 60.0
-STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
-FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
 COLLECTIVE_S = 120.0
+PREPARE_S = 65.0  # a fork server that starts imports torch first
+TELL_S = 1.0
 
 GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
 
@@ -42,22 +44,23 @@ def new_run() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
 
 
-def call_ranks(
-    cluster: Cluster, function: Callable[..., Any], num_ranks: int, args: tuple[Any, ...] = ()
-) -> list[Any]:
-    """Run ``function(context, *args)`` on ranks and wait; its results by rank."""
-    gang = Gang(cluster, function, num_ranks, args)
-    return gang.wait()
-
-
 @dataclass(slots=True)
-class _Progress:
-    """What the watching thread knows; read by others under the gang's condition."""
+class Progress:
+    """What the watching thread knows; read by others under the gang's condition.
+
+    Attributes:
+        failure: why it failed; ``None`` also when it was stopped or closed.
+        noticed_s: wall clock when that was known here.
+        decision: the event by which the ranks' leader said how the run goes on after that.
+    """
 
     status: GangStatus = "starting"
     started: set[int] = field(default_factory=set)
     ends: dict[int, RankEnd] = field(default_factory=dict)
     error: Exception | None = None
+    failure: Failure | None = None
+    noticed_s: float = 0.0
+    decision: dict[str, Any] | None = None
     stopping: bool = False
     started_s: float | None = None
 
@@ -79,6 +82,8 @@ class Gang:
         on_end: called there once, before waiters wake, with the gang.
         origin_s: wall clock of the user's call, the zero of ``context.now()``.
         run: its identifier, from ``new_run``; empty makes one.
+        supervision: of a run that may be started again; its ranks elect a leader.
+        hang: tells when such a run does not go on; ``None`` waits for ever.
     Raises:
         BusyError: fewer free workers than ranks; nothing was started.
         ClusterError: the cluster is closed.
@@ -98,11 +103,15 @@ class Gang:
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
         run: str = "",
+        supervision: Supervision | None = None,
+        hang: HangWatch | None = None,
     ) -> None:
         import cloudpickle
 
         self.cluster = cluster
         self.num_ranks = num_ranks
+        self.supervision = supervision
+        self.hang = hang
         self.run = run or new_run()
         self.origin_s = time.time() if origin_s is None else origin_s
         self.per_replica = per_replica
@@ -112,9 +121,9 @@ class Gang:
         self.on_placed = on_placed
         self.on_end = on_end
         self.program: bytes = cloudpickle.dumps((function, args))
-        self.inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.changed = threading.Condition()
-        self.progress = _Progress()
+        self.progress = Progress()
         self.workers: list[str] = []
         self.futures: list[Future[Any]] = []
         self.placed_s = 0.0
@@ -174,11 +183,20 @@ class Gang:
         """What each rank printed (its tail), once it has ended."""
         return {rank: end.output for rank, end in sorted(self.progress.ends.items())}
 
+    def rank_pids(self) -> dict[int, int]:
+        """Process of each rank that runs, on its host."""
+        from labkit.cluster.rank_tasks import rank_pid
+
+        packet = (rank_pid, self.cluster.plugin_name, self.run)
+        pids = self.cluster.call_workers(*packet, workers=self.workers)
+        found = {rank: pids.get(worker) for rank, worker in enumerate(self.workers)}
+        return {rank: pid for rank, pid in found.items() if pid}
+
     # -- starting ------------------------------------------------------------------------------
 
     def _place(self) -> None:
         """Reserve workers, deliver the program, submit one pinned task per rank."""
-        from labkit.cluster.rank_tasks import host_rank, prepare
+        from labkit.cluster.rank_tasks import host_rank
 
         client, plugin = self.cluster.client, self.cluster.plugin_name
         self.workers = self._reserve()
@@ -187,13 +205,10 @@ class Gang:
         # Ranks on one host stay on loopback, whatever network joins the hosts.
         network = self.cluster.trusted_network if len(set(map(host_of, self.workers))) > 1 else ""
         packet = (plugin, self.run, self.program)
-        answers = client.run(prepare, *packet, with_store, network, workers=[first])
+        answers = self._call_prepare([first], *packet, with_store, network)
         store = answers[first][0]
         if with_store:
-            answers |= client.run(prepare, *packet, False, network, workers=self.workers[1:])
-        for _, why in answers.values():
-            if why:
-                raise ClusterError(why)
+            self._call_prepare(self.workers[1:], *packet, False, network)
         self.placed_s = time.time() - self.origin_s
         settings = {
             "run": self.run,
@@ -205,6 +220,7 @@ class Gang:
             "origin_s": self.origin_s,
             "timeout_s": COLLECTIVE_S,
             "network": network,
+            "supervision": self.supervision,
         }
         if self.cluster.closed:
             raise ClusterError(f"the cluster was closed while run {self.run} was starting")
@@ -226,6 +242,23 @@ class Gang:
             future.add_done_callback(lambda f, r=rank: self.inbox.put(("ended", r, f)))
             self.futures.append(future)
 
+    def _call_prepare(self, workers: list[str], *args: Any) -> dict[str, Any]:
+        """Have workers get ready for their ranks; what they answered.
+
+        Raises:
+            ClusterError: one did not answer, or could not.
+        """
+        from labkit.cluster.rank_tasks import prepare
+
+        answers = self.cluster.call_workers(prepare, *args, workers=workers, timeout_s=PREPARE_S)
+        for worker in workers:
+            _, why = answers.get(
+                worker, (None, f"worker {worker} was lost before its rank started")
+            )
+            if why:
+                raise ClusterError(why)
+        return answers
+
     def _reserve(self) -> list[str]:
         def note(position: int) -> None:
             self.position = position
@@ -236,6 +269,7 @@ class Gang:
             self.num_ranks,
             per_replica=self.per_replica,
             queue_s=self.queue_s,
+            first=self.supervision is not None and self.supervision.attempt > 0,
             should_stop=self._stop_asked,
             on_position=note,
         )
@@ -259,7 +293,7 @@ class Gang:
         try:
             if self.queue_s:
                 self._place()
-            error = self._attend()
+            error = GangWatch(self).attend()
         except LabError as expected:
             error = expected
         except Exception as unexpected:
@@ -283,103 +317,13 @@ class Gang:
             self.progress.status = "stopped" if stopped else "failed" if error else "done"
             self.changed.notify_all()
 
-    def _attend(self) -> Exception | None:
-        """Until the last rank has ended or the first has failed; the failure, if any."""
-        start_deadline = time.monotonic() + START_S
-        kill_at: float | None = None
-        while len(self.progress.ends) < self.num_ranks:
-            now = time.monotonic()
-            deadline = kill_at or (start_deadline if self.status == "starting" else now + 1.0)
-            try:
-                message = self.inbox.get(timeout=max(0.0, deadline - now))
-            except queue.Empty:
-                if kill_at is not None:
-                    return RunStopped(f"run {self.run} was stopped; its ranks had to be ended")
-                if self.status == "starting":
-                    missing = sorted(set(range(self.num_ranks)) - self.progress.started)
-                    return RankFailed(
-                        f"ranks {missing} did not start within {START_S:.0f} s", rank=missing[0]
-                    )
-                continue
-            if message[0] == "stop" and kill_at is None:
-                self.progress.stopping = True
-                kill_at = time.monotonic() + STOP_GRACE_S
-                self._ask_to_stop()
-            elif message[0] == "close":
-                return ClusterError(f"the cluster was closed while run {self.run} was on it")
-            elif message[0] == "event":
-                self._handle_event(*message[1:])
-            elif message[0] in ("ended", "lost"):
-                failure = self._handle_end(*message)
-                if failure is not None:
-                    return failure
-        return None
-
-    def _handle_event(self, rank: int, event: dict[str, Any]) -> None:
-        if event["type"] == "started":
-            with self.changed:
-                self.progress.started.add(rank)
-                if len(self.progress.started) == self.num_ranks:
-                    self.progress.status = "running"
-                    self.progress.started_s = event["at_s"]
-                    self.changed.notify_all()
-        elif self.on_event is not None:
-            self.on_event(rank, event)
-
-    def _handle_end(
-        self, what: str, who: Any, future: Future[Any] | None = None
-    ) -> Exception | None:
-        """Note the end of a rank, or the loss of a worker; the failure to report, if it is one."""
-        self._note_end(what, who, future)
-        if all(end.status == "done" for end in self.progress.ends.values()):
-            return None
-        # Others fail because of the first: give them a moment, then name the cause.
-        deadline = time.monotonic() + FAILURE_GRACE_S
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                message = self.inbox.get(timeout=left)
-            except queue.Empty:
-                break
-            if message[0] in ("ended", "lost"):
-                self._note_end(*message)
-        return first_failure(list(self.progress.ends.values()), self.progress.stopping, self.run)
-
-    def _note_end(self, what: str, who: Any, future: Future[Any] | None = None) -> None:
-        from labkit.cluster.rank_owner import RankEnd
-
-        if what == "lost":
-            if who in self.workers:
-                rank = self.workers.index(who)
-                self.progress.ends.setdefault(
-                    rank,
-                    RankEnd(
-                        rank=rank,
-                        status="died",
-                        error=f"its worker {who} was lost",
-                        at_s=time.time(),
-                    ),
-                )
-            return
-        assert future is not None
-        if future.status == "finished":
-            self.progress.ends[who] = future.result(timeout=10)
-        else:
-            self.progress.ends.setdefault(
-                who,
-                RankEnd(
-                    rank=who,
-                    status="died",
-                    error=f"its task was {future.status}, its worker {self.workers[who]} is gone",
-                    at_s=time.time(),
-                ),
-            )
-
     # -- ending --------------------------------------------------------------------------------
 
-    def _ask_to_stop(self) -> None:
-        from labkit.cluster.rank_tasks import stop_rank
+    def tell_ranks(self, command: Any, timeout_s: float = TELL_S) -> None:
+        """Hand a command to the ranks that are there; see ``rank_process``."""
+        from labkit.cluster.rank_tasks import tell_rank
 
-        self._on_workers(stop_rank, STOP_GRACE_S)
+        self._on_workers(tell_rank, command, timeout_s=timeout_s)
 
     def _end_ranks(self) -> None:
         from labkit.cluster.rank_tasks import end_rank
@@ -392,13 +336,15 @@ class Gang:
             while worker in alive and not future.done() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
-    def _on_workers(self, function: Callable[..., None], timeout_s: float = CALL_S) -> None:
+    def _on_workers(
+        self, function: Callable[..., None], *args: Any, timeout_s: float = CALL_S
+    ) -> None:
         """Call a function on those of the run's workers that are still there."""
-        alive = [w for w in self.workers if w in self.cluster.alive_workers()]
+        there = self.cluster.alive_workers()
+        alive = [worker for worker in self.workers if worker in there]
         if alive and not self.cluster.closed:
-            self.cluster.call_workers(
-                function, self.cluster.plugin_name, self.run, workers=alive, timeout_s=timeout_s
-            )
+            packet = (self.cluster.plugin_name, self.run, *args)
+            self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
 
     def _give_back(self) -> None:
         """Forget the tasks and free the workers."""

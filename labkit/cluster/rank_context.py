@@ -25,6 +25,10 @@ class RankContext:
         origin_s: wall clock (``time.time``) of the call that started the run.
         send: hands one live event to the client, batched and bounded; never blocks.
         stop_flag: set when the user pressed Stop.
+        commit: notes something as done for all ranks, see ``Member.commit``; ``None`` without a
+            leader.
+        doing: what the program does instead of steps, such as writing a checkpoint; empty while
+            steps go on. A run is not taken to hang meanwhile.
     """
 
     run: str
@@ -37,6 +41,8 @@ class RankContext:
     send: Callable[[dict[str, Any]], None]
     gpu: str = ""
     stop_flag: threading.Event = field(default_factory=threading.Event)
+    commit: Callable[[str], bool] | None = None
+    doing: str = ""
     _clock_offset_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -49,6 +55,14 @@ class RankContext:
     def emit(self, event: dict[str, Any]) -> None:
         """Send a live event (small, picklable) to the client; order is kept per rank."""
         self.send(event)
+
+    def may_finish(self, what: str) -> bool:
+        """Whether this rank finishes something for all: the leader; rank 0 where none is elected.
+
+        Args:
+            what: the name of it, such as ``step-000040``; kept for later leaders.
+        """
+        return self.rank == 0 if self.commit is None else self.commit(what)
 
     @property
     def stop_requested(self) -> bool:

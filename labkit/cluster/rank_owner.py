@@ -41,6 +41,8 @@ START_SERVER_S = 30.0
 FORK_S = 60.0  # the first fork waits until the server has imported torch
 EXIT_S = 2.0
 OUTPUT_TAIL_BYTES = 8_192
+SILENT_S = 0.75  # after so long without a message, the owner looks at its rank's process
+STOPPED_LOOKS = 2  # a rank that is seen stopped so often in a row is reported
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class RankEnd:
         traceback: the rank's traceback.
         output: the tail of what it printed.
         at_s: wall clock of the end, to find the first failure of a gang.
+        worker_lost: whether its worker is gone, too.
     """
 
     rank: int
@@ -65,6 +68,7 @@ class RankEnd:
     traceback: str = ""
     output: str = ""
     at_s: float = 0.0
+    worker_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +78,15 @@ class _Child:
     control: Connection
     exit_pipe: int
     pidfd: int | None = None
+    pid: int = 0
+
+    def is_stopped(self) -> bool:
+        """Whether the process is suspended, as by SIGSTOP: state T in proc(5)."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # not known yet, or gone
+            return False
+        return state == "T"
 
     def kill(self) -> None:
         """SIGKILL; through the pidfd, so never to a stranger that got the same pid."""
@@ -269,9 +282,19 @@ class RankOwner(WorkerPlugin):
 
     def _attend(self, child: _Child, job: RankJob, topic: str) -> RankEnd:
         """Handle a rank's messages until its last one."""
+        looks = 0
         while True:
+            if not child.control.poll(SILENT_S):
+                looks = looks + 1 if child.is_stopped() else 0
+                if looks == STOPPED_LOOKS:
+                    since_s = time.time() - looks * SILENT_S
+                    why = "its process is suspended by a signal"
+                    self._log(topic, job, [{"type": "stopped", "why": why, "since_s": since_s}])
+                continue
             kind, *rest = child.control.recv()
+            looks = 0
             if kind == "hello":
+                child.pid = rest[0]
                 child.pidfd = os.pidfd_open(rest[0])
                 if job.run in self.ranks.ended:
                     child.kill()

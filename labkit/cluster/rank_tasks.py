@@ -54,13 +54,20 @@ async def prepare(
     return address, ""
 
 
-def stop_rank(plugin: str, run: str, *, dask_worker: Worker) -> None:
-    """Ask the rank of a run to stop at the next step."""
+def tell_rank(plugin: str, run: str, command: Any, *, dask_worker: Worker) -> None:
+    """Hand a command to the rank of a run, such as to stop at the next step."""
     owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
     child = owner.ranks.children.get(run)
     if child is not None:
         with contextlib.suppress(OSError):
-            child.control.send("stop")
+            child.control.send(command)
+
+
+def rank_pid(plugin: str, run: str, *, dask_worker: Worker) -> int | None:
+    """The process of the rank of a run; ``None`` where there is none yet, or none any more."""
+    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
+    child = owner.ranks.children.get(run)
+    return child.pid or None if child is not None else None
 
 
 def end_rank(plugin: str, run: str, *, dask_worker: Worker) -> None:

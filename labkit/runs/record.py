@@ -104,7 +104,16 @@ class RunRecord:
             ``folder`` and ``bytes``, or the ``error`` because of which it went on without.
         accuracy: on held-out samples: ``samples``, ``correct`` (fraction), ``before`` (fraction
             with the initial weights).
-        restarts: recoveries from failures.
+        restarts: recoveries from failures. What was measured beside the steps is of the last
+            attempt: spans, bytes, memory; its ``startup`` is all the time before its first step.
+        recoveries: one entry a restart: ``attempt`` (from 1); ``cause``, ``rank`` and ``why`` of
+            the failure; ``at_s``, when it was noticed; ``detection_s``, from the failure to that,
+            as near as it is known; ``recovery_s``, from there to the first steps after it, ``None``
+            until then; ``from_step``, the first that is done again; ``lost_steps``;
+            ``world_size``; ``decided_by`` (``leader`` or ``client``), ``leader`` and ``term``.
+        leaders: of the ranks, in order: ``term``, ``rank``, ``attempt``, ``elected_at_s``,
+            ``election_s`` (how long the winner had seen no leader), ``ended`` (why; empty while
+            it leads).
         queue_position: while it waits for workers, its place in the line, 1 for the next one.
         error: the first failing rank's cause, empty unless failed.
     """
@@ -143,6 +152,8 @@ class RunRecord:
     resumed: dict[str, Any] = field(default_factory=dict)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     restarts: int = 0
+    recoveries: list[dict[str, Any]] = field(default_factory=list)
+    leaders: list[dict[str, Any]] = field(default_factory=list)
     queue_position: int = 0
     error: str = ""
 
@@ -197,5 +208,7 @@ class RunRecord:
             "resumed": self.resumed,
             "checkpoints": self.checkpoints,
             "restarts": self.restarts,
+            "recoveries": self.recoveries,
+            "leaders": self.leaders,
             "error": self.error,
         }

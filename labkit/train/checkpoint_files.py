@@ -92,15 +92,20 @@ class Saved:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def latest(folder: str | Path) -> Saved | None:
+def latest(folder: str | Path, at_most: int | None = None) -> Saved | None:
     """The newest complete checkpoint below a folder; damaged ones are passed over, with a warning.
 
+    Args:
+        folder: of a run's checkpoints.
+        at_most: steps; later ones are passed over, too.
     Returns:
         ``None`` where there is none, or no such folder.
     Raises:
         SettingError: it belongs to another user, or others may write to it.
     """
     for path in _newest_first(Path(folder)):
+        if at_most is not None and _step_of(path.name) > at_most:
+            continue
         check_own(path)
         try:
             return read(path)

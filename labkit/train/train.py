@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.cluster.dataset_on_hosts import reach_all_hosts
+from labkit.cluster.supervision import OnFailure
 from labkit.emulate.device import Device, find_device
 from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
 from labkit.project.forecast import check_emulated, emulated_plan, forecast
 from labkit.project.time_scale import choose_time_scale
+from labkit.runs.restart_policy import MAX_RESTARTS, RestartPolicy
 from labkit.train.resume_check import (
     check_goes_on,
     emulation_of,
@@ -47,6 +50,8 @@ def train(
     checkpoint_every: int | None = None,
     resume: str | RunRecord | None = None,
     runs: str | Path | None = None,
+    max_restarts: int = MAX_RESTARTS,
+    on_failure: OnFailure = "replace",
 ) -> Run:
     """Train a workload under a plan on a cluster; returns a live handle at once.
 
@@ -82,6 +87,10 @@ def train(
         runs: folder of the kept runs, where this one leaves its checkpoints and ``resume`` looks;
             ``None`` leaves them in the cluster's folder, gone with it, and looks in ``runs``; those
             by time are then gone as soon as the run is done.
+        max_restarts: how often the run goes on by itself, from its last checkpoint, after a rank
+            has died, was lost with its worker, or hangs. A rank that raises fails it at once.
+        on_failure: go on with as many ranks (``replace``), or with the replicas that the ranks
+            which are left make up (``shrink``).
     Returns:
         The run: ``view()``, ``stop()``, ``wait()``, ``record``.
     Raises:
@@ -99,6 +108,7 @@ def train(
 
     origin_s = time.time()
     check_length(steps, epochs)
+    policy = RestartPolicy(max_restarts=max_restarts, on_failure=on_failure)
     checkpoints, run = plan_checkpoints(checkpoint_every, runs, cluster)
     saved = find_resumed(resume, runs, cluster)
     if saved is not None:
@@ -128,7 +138,9 @@ def train(
             profile, device, workload, [(plan, workload)], cluster.num_shared_cores
         )
         emulation = Emulation(device=device, profile=profile, time_scale=scale)
-    expected = forecast(plan, profile, workload, device=device, single_batch=single_batch)
+    expect = partial(
+        forecast, profile=profile, workload=workload, device=device, single_batch=single_batch
+    )
     job = TrainJob(
         workload=workload,
         plan=plan,
@@ -136,7 +148,7 @@ def train(
         num_steps=num_steps,
         evaluate=evaluate,
         keep_weights=keep_weights,
-        stages=tuple((stage.start, stage.stop) for stage in expected.stages),
+        stages=tuple((stage.start, stage.stop) for stage in expect(plan).stages),
         emulation=emulation,
         checkpoints=checkpoints,
         resume_from="" if saved is None else saved.folder,
@@ -147,7 +159,8 @@ def train(
         job,
         origin_s=origin_s,
         dataset=dataset,
-        expected=expected,
+        expect=expect,
+        policy=policy,
         queue_s=queue_s,
         run=run,
     )
