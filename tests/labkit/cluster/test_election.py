@@ -160,7 +160,7 @@ def test_the_ranks_of_a_later_attempt_need_not_wait_and_the_earlier_ones_are_shu
     elect(after, store)
     assert after.term == 2
     assert ask(before, store) == "deposed"
-    assert before.outdated
+    assert not before.stands
     clock.now_s += 10 * LEASE_S
     assert ask(before, store) is None
     assert not before.leads
