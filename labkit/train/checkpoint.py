@@ -22,7 +22,9 @@ import torch
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata
-from torch.distributed.checkpoint.planner import SavePlan
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future
 
 from labkit.cluster.rank_context import RankContext
 from labkit.train import checkpoint_files as files
@@ -156,7 +158,16 @@ class _PartWriter(dcp.FileSystemWriter):
             files.begin(*self._begin)
         return plan
 
-    def finish(self, metadata: Metadata, results: list[list[Any]]) -> None:
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            # torch.save only says that it is not where it expected; what happened is behind that.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         super().finish(metadata, results)
         written = {result.storage_data.relative_path for each in results for result in each}
         missing = sorted(name for name in written if not (self.part / name).exists())

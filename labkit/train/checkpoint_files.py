@@ -225,17 +225,23 @@ def describe(part: Path, saved: Mapping[str, Any]) -> int:
 def complete(part: Path) -> Path:
     """Give a checkpoint its name, in place of an earlier one of that step; returns the folder."""
     folder = part.parent / _name(_step_of(part.name))
-    if folder.exists():
-        _remove(folder)
-    part.rename(folder)
+    old = _set_aside(folder) if folder.exists() else None
+    try:
+        part.rename(folder)
+    except OSError:
+        if old is not None:
+            old.rename(folder)
+        raise
     _sync_folder(part.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
 def keep_newest(folder: Path, keep: int) -> None:
     """Remove all complete checkpoints but the newest ones."""
     for old in _newest_first(folder)[keep:]:
-        _remove(old)
+        shutil.rmtree(_set_aside(old), ignore_errors=True)
 
 
 def remove_passing(checkpoints: Checkpoints | None) -> None:
@@ -250,12 +256,11 @@ def remove_leftovers(folder: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a checkpoint; from the first moment on it counts as incomplete."""
+def _set_aside(folder: Path) -> Path:
+    """Rename a checkpoint that is going to be removed, so that it counts as incomplete at once."""
     old = folder.with_name(f"{folder.name}.old{PART}")
     shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
+    return folder.rename(old)
 
 
 def _name(step: int) -> str:

@@ -111,9 +111,10 @@ def _load(folder: Path, index: Metadata, wanted: dict[str, Pieces]) -> None:
             dcp.load({**wanted}, storage_reader=reader, planner=PieceLoadPlanner())
     except CheckpointException as failure:
         error, _ = next(iter(failure.failures.values()))
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on with advice
         raise SettingError(
-            f"checkpoint {folder} cannot be read ({type(error).__name__}: {error}); choose another "
-            "one, or remove it"
+            f"checkpoint {folder} cannot be read ({type(error).__name__}: {reason}); choose "
+            "another one, or remove it"
         ) from error
 
 
