@@ -50,7 +50,13 @@ def _pages(cluster: Cluster) -> str:
 def _ranks(cluster: Cluster) -> str:
     what = "Ranks, their store and their collectives"
     if cluster.kind == "existing":
-        return f"{what}: the network of the workers' hosts; who reaches their ports can take part."
+        text = f"{what}: the loopback of the workers' host, where every user of it can take part"
+        if cluster.trusted_network:
+            text += (
+                f"; of a run on several hosts the network {cluster.trusted_network}, as it was "
+                "declared trusted: who reaches their ports there can take part"
+            )
+        return f"{text}."
     try:
         obstacle = (cluster.folder / NETWORK_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -27,13 +27,20 @@ def plan_checkpoints(
     """Where a new run leaves its checkpoints, and its identifier; see ``train``.
 
     Raises:
-        SettingError: a negative count.
+        SettingError: a negative count, or any count where hosts share no files.
     """
     from labkit.cluster.gang import new_run
     from labkit.runs.kept_checkpoints import kept_in, passing_in
 
     run = new_run()
     if every == 0:
+        return None, run
+    if not cluster.shares_files:  # each host would have a part of them, and none the whole
+        if every is not None:
+            raise SettingError(
+                f"checkpoint_every={every}, but the cluster's hosts share no files; launch it with "
+                "shared_folder=..., or leave checkpoint_every out: a run that fails begins again"
+            )
         return None, run
     folder = passing_in(cluster.folder, run) if runs is None else kept_in(runs, run)
     passing = runs is None and every is None

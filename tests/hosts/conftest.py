@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from dask_on_hosts import start_dask
+from dask_on_hosts import start_dask, warm
 from namespaces import Network, why_not
 
 import labkit
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.rank_context import RankContext
-from labkit.cluster.rank_tasks import prepare
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,30 +20,22 @@ def namespaces_allowed() -> None:
         pytest.skip(f"no hosts to test on: {reason}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def network() -> Iterator[Network]:
     """Two hosts that share no temporary folder."""
     with Network(2) as network:
         yield network
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def address(network: Network) -> str:
     """Of the scheduler."""
     return start_dask(network, 2)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def cluster(network: Network, address: str) -> Iterator[Cluster]:
     """The lab on both hosts, with all its processes that stay until it closes."""
     with labkit.launch(4, address=address, trusted_network=network.cidr) as cluster:
-        assert cluster.run_ranks(rank_of, 4) == [0, 1, 2, 3]
-        for trusted in ("", cluster.trusted_network):
-            answers = cluster.client.run(prepare, cluster.plugin_name, "warm", b"", True, trusted)
-            assert all(store and not why for store, why in answers.values())
+        warm(cluster)
         yield cluster
-
-
-def rank_of(context: RankContext) -> int:
-    """The smallest program a rank can run."""
-    return context.rank

@@ -7,7 +7,11 @@ import socket
 import sys
 import time
 
+from distributed import Client
 from namespaces import Host, Network
+
+from labkit.cluster.cluster import Cluster
+from labkit.cluster.rank_tasks import prepare
 
 PORT = 8786  # each host has all ports to itself
 START_S = 60.0
@@ -37,37 +41,29 @@ def start_dask(network: Network, workers_per_host: int) -> str:
         time.sleep(0.05)
     else:
         raise TimeoutError(f"no scheduler at {address} after {START_S:.0f} s")
-    for at, host in enumerate(network.hosts):
+    for at in range(len(network.hosts)):
         start_workers(network, at, address, workers_per_host)
-        assert host.processes
+    with Client(address, timeout=START_S, set_as_default=False) as client:
+        client.wait_for_workers(len(network.hosts) * workers_per_host, timeout=START_S)
     return address
 
 
 def start_workers(network: Network, at: int, address: str, count: int) -> None:
     """Start workers on one host."""
     host = network.hosts[at]
-    _start(
-        host,
-        [
-            sys.executable,
-            "-m",
-            "distributed.cli.dask_worker",
-            address,
-            "--host",
-            host.address,
-            "--nworkers",
-            str(count),
-            "--nthreads",
-            "1",
-            "--no-dashboard",
-            "--name",
-            f"host{at}",
-            "--local-directory",
-            str(host.mounted_at),
-            "--memory-limit",
-            "2GB",
-        ],  # fmt: skip
+    options = (
+        f"--host {host.address} --nworkers {count} --nthreads 1 --memory-limit 2GB --no-dashboard "
+        f"--name host{at} --local-directory {host.mounted_at}"
     )
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *options.split()]
+    _start(host, command)
+
+
+def warm(cluster: Cluster) -> None:
+    """Have all fork servers and rendezvous stores run, which stay until the cluster closes."""
+    for network in {"", cluster.trusted_network}:
+        answers = cluster.client.run(prepare, cluster.plugin_name, "warm", b"", True, network)
+        assert all(store and not why for store, why in answers.values())
 
 
 def _start(host: Host, command: list[str]) -> None:

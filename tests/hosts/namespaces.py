@@ -73,21 +73,9 @@ class Host:
         become = (
             f'mount --bind {self.folder} {self.mounted_at} && hostname {self.name} && exec "$@"'
         )
+        inside = f"ip netns exec {self.name} unshare --uts --mount".split()
         process = subprocess.Popen(
-            [
-                "ip",
-                "netns",
-                "exec",
-                self.name,
-                "unshare",
-                "--uts",
-                "--mount",
-                "sh",
-                "-c",
-                become,
-                "sh",
-                *command,
-            ],  # fmt: skip
+            [*inside, "sh", "-c", become, "sh", *command],
             env={**os.environ, "TMPDIR": str(self.mounted_at), **(environment or {})},
             text=True,
             start_new_session=True,

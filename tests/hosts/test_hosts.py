@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from dask_on_hosts import warm
 from namespaces import INTERFACE, Network
 
 import labkit
@@ -33,7 +34,7 @@ def describe(context: RankContext) -> dict[str, Any]:
         "host": socket.gethostname(),
         "local_rank": context.local_rank,
         "interface": os.environ["GLOO_SOCKET_IFNAME"],
-        "addresses": {connection.laddr.ip for connection in own},
+        "addresses": {c.laddr.ip.removeprefix("::ffff:") for c in own},
         "listening": {c.laddr.ip for c in own if c.status == psutil.CONN_LISTEN},
     }
 
@@ -60,9 +61,8 @@ def test_a_run_that_fits_one_host_stays_there_on_loopback(cluster: Cluster) -> N
 
 def test_without_a_trusted_network_a_run_stays_on_one_host_and_is_told_why(address: str) -> None:
     with labkit.launch(4, address=address) as apart:
-        with pytest.raises(
-            ClusterError, match=r"4 ranks need 4 .*but 2 are free on one of 2 hosts"
-        ):
+        warm(apart)
+        with pytest.raises(ClusterError, match=r"4 ranks .*but 2 are free on one of 2 hosts"):
             apart.run_ranks(describe, 4)
         with pytest.raises(ClusterError, match=r"trusted, declare it.*trusted_network='10\.1"):
             apart.run_ranks(describe, 3)
@@ -124,9 +124,15 @@ def test_a_folder_that_all_hosts_share_holds_the_labs_files(
         assert sharing.shares_files
         assert sharing.folder.parent == tmp_path
         assert sharing.folder.stat().st_mode & 0o077 == 0
-        assert labkit.train("digits", labkit.Plan(dp=4), sharing, steps=1).wait(WAIT_S).steps
+        run = labkit.train("digits", labkit.Plan(dp=4), sharing, steps=4, checkpoint_every=2)
+        assert [saved["step"] for saved in run.wait(WAIT_S).checkpoints] == [2, 4]
         assert (sharing.folder / "datasets" / "digits" / "manifest.json").is_file()
     assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_need_a_folder_that_hosts_share(cluster: Cluster) -> None:
+    with pytest.raises(SettingError, match=r"checkpoint_every=2, but the cluster's hosts share no"):
+        labkit.train("digits", labkit.Plan(dp=4), cluster, steps=4, checkpoint_every=2)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +152,10 @@ def test_a_shared_folder_that_is_none_is_refused(
 def test_a_folder_that_only_one_host_sees_is_not_taken_for_shared(
     address: str, network: Network
 ) -> None:
+    before = [set(host.folder.glob("labkit-*")) for host in network.hosts]
     with pytest.raises(SettingError, match=r"host 10\..* does not see what host 10\..* writes in"):
         labkit.launch(4, address=address, shared_folder=network.hosts[0].mounted_at)
-    for host in network.hosts:
-        assert not list(host.folder.glob("labkit-*"))
+    assert [set(host.folder.glob("labkit-*")) for host in network.hosts] == before
 
 
 def sum_megabytes(context: RankContext, megabytes: float) -> float:
@@ -175,3 +181,8 @@ def test_a_link_can_be_made_slow_and_fast_again(cluster: Cluster, network: Netwo
             host.limit(None)
     assert slow_s > 0.8
     assert min(cluster.run_ranks(sum_megabytes, 4, 2.0)) < slow_s
+
+
+def test_what_is_trusted_is_said_among_the_doors(cluster: Cluster, network: Network) -> None:
+    (said,) = (door for door in cluster.doors if door.startswith("Ranks"))
+    assert f"on several hosts the network {network.cidr}, as it was declared trusted" in said
