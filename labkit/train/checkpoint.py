@@ -11,6 +11,7 @@ order, the learning rate.
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata
@@ -28,12 +30,13 @@ from torch.futures import Future
 
 from labkit.cluster.rank_context import RankContext
 from labkit.train import checkpoint_files as files
-from labkit.train.checkpoint_files import Checkpoints
 from labkit.train.job import TrainJob
 from labkit.train.optimizer import Optimizer
 from labkit.train.pieces import Box, Pieces, PieceSavePlanner, boxes_in, find_extents
 from labkit.train.strategies.parallel_model import ParallelModel
 
+COMMIT_TRIES = 5  # the ranks may be about to elect a leader
+COMMIT_PAUSE_S = 0.2
 RANDOM = "random"  # name of the state of a rank's random numbers
 
 
@@ -73,18 +76,49 @@ class Saver:
             files cannot be written, as on a full disk, ``error`` instead.
         """
         start_s = self.ctx.now()
-        writer = _PartWriter(self.checkpoints, done, self.ctx.run, self._description(done))
+        folder = Path(self.checkpoints.folder)
+        writer = _PartWriter(folder, done, self.ctx.run, self._description(done))
         planner = PieceSavePlanner(self._plans)
         written: dict[str, Any] = {"step": done}
+        self.ctx.doing = f"writing the checkpoint of step {done}"
         try:
             with one_process_is_fine():
                 dcp.save(self._state(), storage_writer=writer, planner=planner)
-            written |= {"folder": str(writer.folder), "bytes": writer.num_bytes}
+            why = self._complete(writer.part)
         except CheckpointException as error:
-            written["error"] = _of_the_disk(error)
+            why = _of_the_disk(error)
+        self.ctx.doing = ""
+        if not why:
+            written |= {"folder": str(files.name_of(writer.part)), "bytes": writer.num_bytes}
+        else:
+            written["error"] = why
             if self.ctx.rank == 0:
                 shutil.rmtree(writer.part, ignore_errors=True)
         return written | {"seconds": self.ctx.now() - start_s}
+
+    def _complete(self, part: Path) -> str:
+        """Have the leader give a checkpoint its name; returns why it could not, on all ranks.
+
+        So ranks that were given up for dead, and have another leader by now, change nothing.
+        """
+        for left in reversed(range(COMMIT_TRIES)):
+            outcomes = _tell_all(self._finish(part))
+            found = [outcome for outcome in outcomes if outcome is not None]
+            if found:
+                return found[0]
+            time.sleep(COMMIT_PAUSE_S if left else 0.0)
+        return "no rank was the leader, which completes it"
+
+    def _finish(self, part: Path) -> str | None:
+        """On the leader why it could not complete a checkpoint, or nothing; ``None`` elsewhere."""
+        if not self.ctx.may_finish(files.name_of(part).name):
+            return None
+        try:
+            files.complete(part)
+            files.keep_newest(part.parent, self.checkpoints.keep)
+        except OSError as error:
+            return str(error)
+        return ""
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, list[Box]] = {}
@@ -122,29 +156,23 @@ class Saver:
 
 
 class _PartWriter(dcp.FileSystemWriter):
-    """Writes a checkpoint under a name of its own; rank 0 makes it complete in the end.
+    """Writes a checkpoint, under a name that says that it is not complete.
 
     Args:
-        checkpoints: of the run.
+        folder: of the run's checkpoints.
         done: steps.
-        run: that writes it.
+        run: ranks that write it.
         description: what is kept of it beside the tensors.
 
     Attributes:
         part: where it is written.
-        folder: where it is when complete; on rank 0.
         num_bytes: of all its files; on rank 0.
     """
 
-    def __init__(
-        self, checkpoints: Checkpoints, done: int, run: str, description: Mapping[str, Any]
-    ) -> None:
-        folder = Path(checkpoints.folder)
+    def __init__(self, folder: Path, done: int, run: str, description: Mapping[str, Any]) -> None:
         self.part = files.part_of(folder, done, run)
         super().__init__(self.part)
-        self.folder = folder
         self.num_bytes = 0
-        self._keep = checkpoints.keep
         self._begin = (folder, done, run)
         self._description = description
         self._is_coordinator = True
@@ -177,8 +205,15 @@ class _PartWriter(dcp.FileSystemWriter):
                 "a folder that the hosts of all ranks share"
             )
         self.num_bytes = files.describe(self.part, self._description)
-        self.folder = files.complete(self.part)
-        files.keep_newest(self.part.parent, self._keep)
+
+
+def _tell_all(outcome: str | None) -> list[str | None]:
+    """What every rank says."""
+    if not dist.is_initialized():
+        return [outcome]
+    outcomes = [outcome] * dist.get_world_size()
+    dist.all_gather_object(outcomes, outcome)
+    return outcomes
 
 
 def private_prefix(rank: int) -> str:

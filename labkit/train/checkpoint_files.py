@@ -73,7 +73,7 @@ class Saved:
         folder: where it is.
         step: steps that it has done, and so the first one that is left.
         plan, workload: of the run that wrote it, as plain values.
-        run: that run.
+        run: identifier of the ranks that wrote it.
         num_steps: steps that the run was asked for.
         num_samples: training samples of its dataset, on which the data order depends.
         emulation: ``device`` and ``time_scale`` of an emulated run, else empty.
@@ -222,9 +222,14 @@ def describe(part: Path, saved: Mapping[str, Any]) -> int:
     return sum(sizes.values()) + len(text)
 
 
+def name_of(part: Path) -> Path:
+    """Where a checkpoint is when it is complete."""
+    return part.parent / _name(_step_of(part.name))
+
+
 def complete(part: Path) -> Path:
     """Give a checkpoint its name, in place of an earlier one of that step; returns the folder."""
-    folder = part.parent / _name(_step_of(part.name))
+    folder = name_of(part)
     old = _set_aside(folder) if folder.exists() else None
     try:
         part.rename(folder)
