@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +23,9 @@ from labkit.errors import RankFailed
 from labkit.plan import Plan
 from labkit.runs.record import RunRecord
 from labkit.runs.run import Run
+from labkit.train.checkpoint_files import Checkpoints
+from labkit.train.job import TrainJob
+from labkit.train.program import train_rank
 from labkit.train.train import train
 from labkit.workload import WORKLOADS
 
@@ -102,19 +107,23 @@ def test_every_rank_has_a_gpu_of_its_own_and_nccl_sums(gpus: Cluster) -> None:
 
         x = torch.ones(1000, device=context.device)
         dist.all_reduce(x)
+        on_host = torch.ones(1)
+        dist.all_reduce(on_host)  # beside NCCL, by gloo
+        assert float(on_host) == context.world_size
         properties = torch.cuda.get_device_properties(0)
         return (
             str(properties.uuid),
             torch.cuda.is_available(),
             torch.cuda.device_count(),
-            dist.get_backend(),
+            context.backend,
+            "nccl" in dist.get_backend(),
             float(x.sum()),
         )
 
     seen = gpus.run_ranks(look, gpus.num_workers, timeout_s=SOON_S)
     assert len({uuid for uuid, *_ in seen}) == gpus.num_workers
-    for _, available, count, backend, total in seen:
-        assert (available, count, backend) == (True, 1, "nccl")
+    for _, available, count, backend, by_nccl, total in seen:
+        assert (available, count, backend, by_nccl) == (True, 1, "nccl", True)
         assert total == 1000 * gpus.num_workers
 
 
@@ -133,6 +142,8 @@ def test_the_record_of_a_gpu_adds_up(gpus: Cluster) -> None:
     record = train("fruit", None, gpus, steps=600).wait(SOON_S)
     assert sum(record.attribution_s.values()) == pytest.approx(record.wall_s)
     print(record.attribution_s, record.throughput_samples_per_s)
+    step = [span for span in record.spans if span.step == 500]
+    print(*(f"{span.kind} {1e6 * span.duration_s:.0f} us" for span in step), sep=", ")
     assert record.throughput_samples_per_s > 0
     assert {"forward", "backward", "optimizer", "data"} <= {span.kind for span in record.spans}
     assert record.attribution_s["compute"] > record.attribution_s["other"]
@@ -162,6 +173,40 @@ def test_activations_that_are_computed_again_change_nothing(gpus: Cluster, losse
     compare(train("digits", plan, gpus, steps=NUM_STEPS), losses_of("digits"))
 
 
+def train_with_a_break(
+    cluster: Cluster, before: Plan, after: Plan, folder: Path
+) -> tuple[list[float], list[float]]:
+    """Losses of digits up to the end under one plan, and from the middle on under another."""
+    train("digits", None, cluster, steps=1, evaluate=False).wait(SOON_S)  # prepares the dataset
+    middle = NUM_STEPS // 2
+    job = TrainJob(
+        workload=WORKLOADS["digits"],
+        plan=before,
+        dataset_folder=str(cluster.datasets["digits"].folder),
+        num_steps=NUM_STEPS,
+        evaluate=False,
+        checkpoints=Checkpoints(folder=str(folder), every_steps=middle),
+    )
+    whole = cluster.run_ranks(train_rank, before.world_size, job, timeout_s=SOON_S)
+    saved = str(folder / f"step-{middle:06d}")
+    job = replace(job, plan=after, checkpoints=None, resume_from=saved, start_step=middle)
+    rest = cluster.run_ranks(train_rank, after.world_size, job, timeout_s=SOON_S)
+    return [s.loss for s in whole[0].steps], [s.loss for s in rest[0].steps]
+
+
+def test_a_training_on_a_gpu_goes_on_from_its_checkpoint(gpus: Cluster, tmp_path: Path) -> None:
+    whole, rest = train_with_a_break(gpus, Plan(), Plan(), tmp_path / "checkpoints")
+    assert rest == pytest.approx(whole[NUM_STEPS // 2 :], abs=TOLERANCE)
+
+
+def test_ranks_that_share_a_gpu_go_on_under_another_plan(
+    shared_gpus: Cluster, tmp_path: Path
+) -> None:
+    plans = Plan(dp=2, shard="parameters"), Plan(pp=2, tp=2)
+    whole, rest = train_with_a_break(shared_gpus, *plans, tmp_path / "checkpoints")
+    assert rest == pytest.approx(whole[NUM_STEPS // 2 :], abs=TOLERANCE)
+
+
 def test_an_emulated_run_keeps_its_pace_on_a_gpu(gpus: Cluster) -> None:
     record = train("fruit", None, gpus, steps=5, emulate="demo").wait(SOON_S)
     assert (record.kind, record.status) == ("emulated", "done")
@@ -174,7 +219,7 @@ PLANS = (
     Plan(dp=4),
     Plan(dp=2, sync="ring"),
     Plan(dp=2, sync="average", sync_every=1),
-    Plan(dp=3, sync="parameter_server"),
+    Plan(dp=2, sync="parameter_server"),
     Plan(dp=2, compression="bf16"),
     Plan(dp=2, shard="optimizer"),
     Plan(dp=2, shard="gradients"),
@@ -200,11 +245,18 @@ def name_of(plan: Plan) -> str:
     return "-".join(f"{k}={v}" for k, v in plan.to_dict().items() if v != usual[k])
 
 
+def check_async(cluster: Cluster) -> None:
+    """Whose losses depend on who comes first."""
+    plan = Plan(dp=2, sync="async_parameter_server")
+    record = train("digits", plan, cluster, steps=40).wait(SOON_S)
+    assert record.status == "done"
+    assert record.losses[-1] < record.losses[0]
+    assert record.staleness
+
+
 def check_plan(cluster: Cluster, plan: Plan, losses_of: Any) -> RunRecord:
     """Train under a plan, and compare with one CPU rank."""
     workload = "text" if plan.sequence_parallel or plan.tensor_style == "dtensor" else "digits"
-    if plan.sync == "parameter_server":
-        workload = "fruit"
     tolerance = APPROXIMATE.get(plan.compression, TOLERANCE)
     run = train(workload, plan, cluster, steps=NUM_STEPS)
     return compare(run, losses_of(workload), tolerance)
@@ -227,6 +279,21 @@ def test_a_plan_whose_ranks_share_gpus_changes_no_loss(
     record = check_plan(shared_gpus, plan, losses_of)
     assert {d["backend"] for d in record.devices} == {"gloo"}
     assert record.comm_bytes["measured"] == record.comm_bytes["formula"]
+
+
+def test_an_asynchronous_server_learns_on_shared_gpus(shared_gpus: Cluster) -> None:
+    check_async(shared_gpus)
+
+
+def test_an_asynchronous_server_learns_on_gpus_of_their_own(gpus: Cluster) -> None:
+    if gpus.num_workers < 2:
+        pytest.skip("not run, it needs 2 real GPUs: an asynchronous server")
+    check_async(gpus)
+
+
+def test_an_emulated_run_of_ranks_that_share_a_gpu(shared_gpus: Cluster) -> None:
+    run = train("fruit", Plan(dp=2, pp=2), shared_gpus, steps=3, emulate="demo")
+    assert run.wait(SOON_S).status == "done"
 
 
 # -- more workers than GPUs ------------------------------------------------------------------------

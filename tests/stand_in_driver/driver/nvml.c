@@ -212,6 +212,10 @@ EXPORTED int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *c
     return OK;
 }
 
+EXPORTED int nvmlDeviceGetComputeRunningProcesses_v2(Device *device, unsigned *count, Process *out) {
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, out);
+}
+
 /* What boards without a sensor answer: whoever watches must cope with that. */
 #define NOT_HERE(function) \
     EXPORTED int function(Device *device) { \
