@@ -16,6 +16,7 @@ from labkit.cluster.cluster import Cluster
 from labkit.cluster.gang import Gang
 from labkit.cluster.rank_context import RankContext
 from labkit.errors import RankFailed
+from labkit.runs.run import Run
 
 BLIP_S = 1.5
 NOTICED_S = 60.0  # Dask gives up a connection after 12 s here, 30 s by default
@@ -107,3 +108,32 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_training_goes_on_by_itself_once_the_link_is_back(own_network: Network) -> None:
+    """Ranks that hear nothing any more hang; that is noticed, and fresh ones begin again."""
+    address = start_dask(own_network, 2)
+    far = own_network.hosts[1]
+    with labkit.launch(4, address=address, trusted_network=own_network.cidr) as cluster:
+        warm(cluster)
+        plan = labkit.Plan(dp=2, pp=2)
+        losses = labkit.train("digits", None, cluster, steps=40, evaluate=False).losses
+        run = labkit.train("digits", plan, cluster, steps=40, evaluate=False)
+        wait_until(lambda: len(run.view().steps) > 2)
+        far.cut()
+        wait_until(lambda: run.done or run.view().restarts > 0)
+        far.restore()
+        wait_until(lambda: run.done or far.processes[-1].poll() is not None or is_back(run))
+        if not run.done and far.processes[-1].poll() is not None:
+            start_workers(own_network, 1, address, 2)
+        record = run.wait(2 * NOTICED_S)
+        assert record.status == "done"
+        assert record.restarts >= 1
+        assert record.recoveries[0]["cause"] in ("hung", "worker_lost", "peers_lost")
+        assert record.losses == pytest.approx(losses, abs=1e-5)
+
+
+def is_back(run: Run) -> bool:
+    """Whether a run that was started again does steps."""
+    recoveries = run.view().recoveries
+    return bool(recoveries) and recoveries[-1]["recovery_s"] is not None

@@ -22,7 +22,7 @@ from labkit.cluster.rank_context import RankContext
 from labkit.errors import BusyError, ClusterError, RunStopped, SettingError
 from labkit.preprocess.tasks import OnCluster
 
-SOON_S = 30.0
+SOON_S = 60.0  # only reached when something is wrong
 
 
 def until_stopped(context: RankContext) -> int:
@@ -178,19 +178,19 @@ def slow_double(number: int, *, hurry: str = "") -> int:
 
 
 def test_training_starts_while_preprocessing_goes_on_and_both_finish(
-    own_cluster: Cluster, tmp_path: Path
+    cluster4: Cluster, tmp_path: Path
 ) -> None:
-    """The tasks take 30 s of both workers; ranks wait only for the few that are before them."""
-    executor = OnCluster(own_cluster.client)
+    """The tasks take 30 s of all workers; ranks wait only for the few that are before them."""
+    executor = OnCluster(cluster4.client)
     hurry = tmp_path / "hurry"
     with ThreadPoolExecutor(1) as threads:
-        work = threads.submit(executor.map, slow_double, range(200), hurry=str(hurry))
-        wait_until(lambda: own_cluster.client.run_on_scheduler(number_of_tasks) > 0)
-        for num_ranks in (1, 2):
-            own_cluster.run_ranks(tell_when, num_ranks)
+        work = threads.submit(executor.map, slow_double, range(400), hurry=str(hurry))
+        wait_until(lambda: cluster4.client.run_on_scheduler(number_of_tasks) > 0)
+        for num_ranks in (2, 4):
+            cluster4.run_ranks(tell_when, num_ranks)
             assert not work.done(), "the tasks were not done yet"
         hurry.touch()
-        assert work.result(SOON_S) == [2 * number for number in range(200)]
+        assert work.result(SOON_S) == [2 * number for number in range(400)]
 
 
 def number_of_tasks(dask_scheduler: Any) -> int:
@@ -198,29 +198,29 @@ def number_of_tasks(dask_scheduler: Any) -> int:
 
 
 def test_preprocessing_that_finds_all_workers_held_has_its_turn_between_runs(
-    own_cluster: Cluster,
+    cluster4: Cluster,
 ) -> None:
-    first = hold(own_cluster, 2)
-    executor = OnCluster(own_cluster.client)
+    first = hold(cluster4, 4)
+    executor = OnCluster(cluster4.client)
     with ThreadPoolExecutor(1) as threads:
-        work = threads.submit(executor.map, slow_double, range(4))
+        work = threads.submit(executor.map, slow_double, range(8))
         wait_until(lambda: executor._share.kept_out)
-        second = own_cluster.start_ranks(until_stopped, 2, queue_s=SOON_S)
+        second = cluster4.start_ranks(until_stopped, 4, queue_s=SOON_S)
         wait_until(lambda: second.position == 2)
         first.stop()
-        assert work.result(SOON_S) == [0, 2, 4, 6]
+        assert work.result(SOON_S) == [2 * number for number in range(8)]
         assert second.status != "done"
         wait_until(lambda: second.status == "running")
         end(second)
 
 
-def test_a_task_that_met_a_run_on_its_worker_is_done_by_another(own_cluster: Cluster) -> None:
-    executor = OnCluster(own_cluster.client)
+def test_a_task_that_met_a_run_on_its_worker_is_done_by_another(cluster4: Cluster) -> None:
+    executor = OnCluster(cluster4.client)
     assert executor.map(slow_double, [1]) == [2]
-    both = list(executor._share.workers)
-    held = hold(own_cluster, 1)
-    executor._share.workers = both  # what it knew before the run came
+    known = list(executor._share.workers)
+    held = hold(cluster4, 1)
+    executor._share.workers = known  # what it knew before the run came
     executor._share._asked_s = time.monotonic()
-    assert executor.map(slow_double, range(6)) == [2 * number for number in range(6)]
+    assert executor.map(slow_double, range(12)) == [2 * number for number in range(12)]
     assert held.status == "running"
     end(held)
