@@ -223,11 +223,14 @@ def _local_cluster(
     """Dask's own cluster for this host; every socket is bound to loopback and speaks TLS."""
     from distributed.system import MEMORY_LIMIT
 
+    from labkit.cluster.punctual_nanny import PunctualNanny
+
     share_bytes = max(MIN_WORKER_LIMIT_BYTES, int(0.8 * MEMORY_LIMIT / num_workers))
 
     settings: dict[str, Any] = {
         "n_workers": num_workers,
         "threads_per_worker": 1,
+        "worker_class": PunctualNanny,
         "host": "127.0.0.1",
         "protocol": "tls://",
         "security": security_of(folder / CERTIFICATE_FILE),

@@ -13,7 +13,6 @@ import dask
 import psutil
 import pytest
 from distributed import Client, LocalCluster
-from distributed.deploy.local import Nanny
 
 import labkit
 from labkit.cluster import launch as launch_module
@@ -89,21 +88,34 @@ def test_a_single_gpu_does_not_stop_a_launch_of_two_workers(
         assert {worker["device"] for worker in cluster.workers} == {"CPU"}
 
 
+@pytest.mark.parametrize(
+    ("at_start", "timeout_s", "cause"),
+    [
+        (
+            "raise RuntimeError('this worker was told to fail')",
+            60.0,
+            "this worker was told to fail",
+        ),
+        ("import time; time.sleep(600)", 2.0, "start timed out after 2"),
+    ],
+    ids=["fail", "hang"],
+)
 def test_workers_that_never_come_are_an_error_with_logs_and_nothing_stays(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at_start: str, timeout_s: float, cause: str
 ) -> None:
     preload = tmp_path / "broken_preload.py"
-    preload.write_text("raise RuntimeError('this worker was told to fail')")
+    preload.write_text(at_start)
 
     class Broken(LocalCluster):
         def __init__(self, **settings: object) -> None:
-            super().__init__(worker_class=Nanny, preload=[str(preload)], **settings)
+            super().__init__(preload=[str(preload)], **settings)
 
     monkeypatch.setattr("distributed.LocalCluster", Broken)
-    with pytest.raises(ClusterError, match=r"2 cpu workers did not start within 5 s") as error:
-        labkit.launch(2, device="cpu", timeout_s=5.0)
+    within = rf"2 cpu workers did not start within {timeout_s:.0f} s"
+    with pytest.raises(ClusterError, match=within) as error:
+        labkit.launch(2, device="cpu", timeout_s=timeout_s)
     assert "everything was closed again" in str(error.value)
-    assert "this worker was told to fail" in str(error.value)
+    assert cause in str(error.value)
 
 
 @pytest.fixture
