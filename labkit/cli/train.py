@@ -52,10 +52,12 @@ def train_command(
     from labkit.cluster.capacity import most_workers
     from labkit.reports import check_folder, train_table
     from labkit.runs.store import RunStore
+    from labkit.train.resume_check import check_every
     from labkit.train.train import check_length, train
 
     chosen, plan = _what(workload, resume, runs, settings)
     check_length(steps, epochs)
+    check_every(checkpoint_every)
     check_emulation(emulate, time_scale, [plan])
     if devices is not None:
         check_devices(devices, address)

@@ -210,8 +210,8 @@ class RunStore:
             strategy=plan.strategy,
             plan=saved.plan,
             devices=plan.world_size,
-            damage=f"it was cut off and has no record; labkit train --resume {entry.run} goes on "
-            f"from step {saved.step}",
+            damage="it has no record: it still runs, or was cut off; labkit train --resume "
+            f"{entry.run} goes on from step {saved.step}",
         )
 
 

@@ -21,6 +21,12 @@ _FREE = ("description",)  # of a workload; changes nothing
 _RUNS = "runs"  # folder of the kept runs, where none is named
 
 
+def check_every(every: int | None) -> None:
+    """Raise a SettingError unless ``checkpoint_every`` is a count, 0 or ``None``."""
+    if every:
+        Checkpoints(folder="", every_steps=every)
+
+
 def plan_checkpoints(
     every: int | None, runs: str | Path | None, cluster: Cluster
 ) -> tuple[Checkpoints | None, str]:

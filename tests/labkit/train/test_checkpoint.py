@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from labkit.cluster.cluster import Cluster
 from labkit.plan import Plan
@@ -19,6 +21,16 @@ from labkit.workload import WORKLOADS
 NUM_STEPS = 8
 SAVED = 4
 TIMEOUT_S = 60.0
+
+
+def build_with_dropout(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
+    """A model that draws random numbers in every forward."""
+    width = 16
+    first, last = nn.Linear(input_shape[0], width), nn.Linear(width, num_classes)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(0.5), last)
+
+
+DROPOUT = replace(WORKLOADS["fruit"], name="dropout", model=build_with_dropout, num_layers=4)
 
 SAME_PLAN = {
     "single": ("fruit", Plan(), {}),
@@ -48,6 +60,7 @@ SAME_PLAN = {
     "sequence2": ("text", Plan(tp=2, sequence_parallel=True), {}),
     "hybrid-data-pipeline": ("fruit", Plan(dp=2, pp=2, microbatches=4), {}),
     "hybrid-pipeline-tensor": ("text", Plan(pp=2, tp=2, microbatches=2), {}),
+    "dropout": ("dropout", Plan(dp=2), {}),
     "forgetting": ("fruit", Plan(dp=2, checkpoint_activations=True), {}),
 }
 
@@ -98,13 +111,13 @@ def train(
         *,
         resume_from: Path | None = None,
     ) -> Any:
-        workload = WORKLOADS[name].with_settings(**{"global_batch": 8, **settings})
+        workload = {**WORKLOADS, "dropout": DROPOUT}[name]
+        workload = workload.with_settings(**{"global_batch": 8, **settings})
         plan.validate(workload, 4)
-        dataset = {"fruit": "fruit", "branches": "digits"}.get(name, name)
         values = {
             "workload": workload,
             "plan": plan,
-            "dataset_folder": dataset_folders[dataset],
+            "dataset_folder": dataset_folders[workload.dataset],
             "num_steps": NUM_STEPS,
             "evaluate": False,
             "keep_weights": True,

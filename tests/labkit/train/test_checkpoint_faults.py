@@ -212,3 +212,56 @@ def test_an_asynchronous_server_goes_on_from_where_it_was(
     # From there one process goes on just as well.
     single = cluster4.run_ranks(train_rank, 1, make_job(**further), timeout_s=TIMEOUT_S)
     assert np.mean(losses(single[0])) < np.mean(losses(straight[0])[:20])
+
+
+def train_led_by_rank_1(ctx: RankContext, job: TrainJob) -> RankResult:
+    """Rank 1 is the leader, but not at once."""
+    asked: list[str] = []
+
+    def commit(what: str) -> bool:
+        asked.append(what)
+        return ctx.rank == 1 and len(asked) > 1
+
+    ctx.commit = commit
+    return train_rank(ctx, job)
+
+
+def test_the_leader_completes_checkpoints_whichever_rank_it_is(
+    cluster4: Cluster, make_job: MakeJob, tmp_path: Path
+) -> None:
+    job = make_job(plan=Plan(dp=2))
+    results = cluster4.run_ranks(train_led_by_rank_1, 2, job, timeout_s=TIMEOUT_S)
+    assert [written["step"] for written in results[0].checkpoints] == [2, 4, 6]
+    assert not any("error" in written for written in results[0].checkpoints)
+    assert names(tmp_path / "checkpoints") == ["step-000004", "step-000006"]
+    assert results[0].checkpoints[-1]["folder"] == str(tmp_path / "checkpoints" / "step-000006")
+
+
+def test_ranks_without_a_leader_complete_none(
+    alone: RankContext, make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "COMMIT_PAUSE_S", 0.0)
+    asked: list[str] = []
+    alone.commit = lambda what: bool(asked.append(what))
+    result = train_rank(alone, make_job())
+    assert asked[:: checkpoint.COMMIT_TRIES] == ["step-000002", "step-000004", "step-000006"]
+    assert {written["error"] for written in result.checkpoints} == {
+        "no rank was the leader, which completes it"
+    }
+    assert names(tmp_path / "checkpoints") == []
+
+
+def test_while_it_writes_a_rank_says_what_it_does(
+    alone: RankContext, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    describe = checkpoint_files.describe
+
+    def note(part: Path, saved: Any) -> int:
+        said.append(alone.doing)
+        return describe(part, saved)
+
+    monkeypatch.setattr(checkpoint_files, "describe", note)
+    train_rank(alone, make_job(num_steps=2))
+    assert said == ["writing the checkpoint of step 2"]
+    assert alone.doing == ""
