@@ -7,7 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +51,15 @@ def driver_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def on_stand_in(driver_folder: Path, tmp_path: Path) -> Callable[..., Any]:
+@pytest.fixture(scope="session")
+def on_stand_in(
+    driver_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
     """Calls a function in a process of its own whose driver is the stand-in; gives its result.
 
-    ``on_stand_in(function, *args, gpus=2, instances=0, visible=None, **environment)``: instances
-    of each GPU, and what ``CUDA_VISIBLE_DEVICES`` says. ``state`` of the GPUs lies in
-    ``tmp_path / "state"``, where ``0.load`` may hold ``"UTILISATION_PERCENT USED_BYTES"``.
+    ``on_stand_in(function, *args, gpus=2, instances=0, visible=None, load=None)``: instances of
+    each GPU, what ``CUDA_VISIBLE_DEVICES`` says, and by GPU ``"UTILISATION_PERCENT USED_BYTES"``.
     """
-    state = tmp_path / "state"
-    state.mkdir()
 
     def call(
         function: Callable[..., Any],
@@ -68,8 +67,13 @@ def on_stand_in(driver_folder: Path, tmp_path: Path) -> Callable[..., Any]:
         gpus: int = 2,
         instances: int = 0,
         visible: str | None = None,
-        **more: str,
+        load: Mapping[int, str] | None = None,
     ) -> Any:
+        folder = tmp_path_factory.mktemp("stand_in")
+        state = folder / "state"
+        state.mkdir()
+        for gpu, text in (load or {}).items():
+            (state / f"{gpu}.load").write_text(text)
         environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
         environment |= {
             "LD_LIBRARY_PATH": str(driver_folder),
@@ -77,9 +81,8 @@ def on_stand_in(driver_folder: Path, tmp_path: Path) -> Callable[..., Any]:
             "STAND_IN_INSTANCES": str(instances),
             "STAND_IN_STATE": str(state),
             **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}),
-            **more,
         }
-        call_file, result_file = tmp_path / "call.pickle", tmp_path / "result.pickle"
+        call_file, result_file = folder / "call.pickle", folder / "result.pickle"
         cloudpickle.register_pickle_by_value(sys.modules[function.__module__])
         call_file.write_bytes(cloudpickle.dumps((function, args)))
         done = subprocess.run(
