@@ -50,17 +50,19 @@ def try_in_child() -> str:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             _enter()
+            code = 0
         except OSError as error:
-            os.write(write, str(error).encode() or b"unknown")
+            os.write(write, str(error).encode())
         finally:
-            os._exit(0)
+            os._exit(code)
     os.close(write)
     with open(read, encoding="utf-8") as answer:
         obstacle = answer.read()
-    os.waitpid(child, 0)
-    return obstacle
+    _, status = os.waitpid(child, 0)
+    return obstacle if obstacle or status == 0 else f"the trial ended with status {status}"
 
 
 def _enter() -> None:
@@ -92,7 +94,7 @@ def _unshare(flags: int) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -240,7 +240,7 @@ def tls_server(folder: Path) -> Iterator[int]:
 
     def greet(peer: socket.socket) -> None:
         with context.wrap_socket(peer, server_side=True) as inner:
-            inner.sendall(b"welcome")
+            inner.sendall(inner.recv(100))
 
     with served(socket.create_server(("127.0.0.1", 0)), greet) as port:
         yield port
@@ -347,6 +347,41 @@ def test_ranks_have_a_network_of_their_own_unless_they_are_to_use_the_hosts(
         assert cluster.run_ranks(rank_and_network, 1)[0][1] == here
         assert "no network of their own was asked for" in cluster.doors[2]
     assert cluster.doors == ["The cluster is closed, and so is every door."]
+
+
+WITHOUT_ROOT = """
+import ctypes, importlib.util, os, socket, sys
+spec = importlib.util.spec_from_file_location("private_network", sys.argv[1])
+private_network = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(private_network)
+"".encode("idna")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    # A user's own processes are so from their start: PR_SET_DUMPABLE.
+    ctypes.CDLL(None).prctl(4, 1)
+me = os.getuid(), os.getgid()
+outside = os.readlink("/proc/self/ns/net")
+obstacle = private_network.enter()
+assert not obstacle, obstacle
+assert os.readlink("/proc/self/ns/net") != outside
+assert (os.getuid(), os.getgid()) == me
+with socket.create_server(("127.0.0.1", 0)) as server:
+    socket.create_connection(server.getsockname(), timeout=5).close()
+print(sorted(name for _, name in socket.if_nameindex()))
+"""
+
+
+def test_a_user_without_roots_rights_gets_a_network_too_and_stays_who_they_are() -> None:
+    """By a user namespace; fails where the kernel allows users none, as ``labkit doctor`` says."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", WITHOUT_ROOT, private_network.__file__],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.stdout == "['lo']\n", done.stderr
 
 
 def test_a_kernel_that_forbids_it_leaves_the_process_where_it_was(
