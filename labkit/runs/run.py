@@ -11,6 +11,7 @@ from copy import copy
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from labkit.cluster.dataset_on_hosts import reach_all_hosts
 from labkit.runs.attribution import attribute
 from labkit.runs.lateness import describe_emulation, judge_lateness
 from labkit.runs.record import Load, RunRecord, Span, Status, Step
@@ -59,6 +60,7 @@ class Run:
         expected = expect(job.plan)
         self.cluster = cluster
         self.job = job
+        self._dataset = dataset
         self._lock = threading.Lock()
         self._weights: dict[str, np.ndarray] | None = None
         self._gradients: dict[str, np.ndarray] | None = None
@@ -194,7 +196,12 @@ class Run:
     # -- on the gang's watching thread ---------------------------------------------------------
 
     def _note_places(self, gang: Gang) -> None:
-        """Note which worker has which rank; in the thread that places the gang."""
+        """Note which worker has which rank; in the thread that places the gang.
+
+        A host that was away may have lost what the lab had copied there.
+        """
+        if not self.cluster.shares_files:
+            reach_all_hosts(self._dataset, self.cluster, gang.workers)
         described = {worker["address"]: worker for worker in self.cluster.workers}
         with self._lock:
             self._record.startup_s.setdefault("cluster", gang.placed_s)

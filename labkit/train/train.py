@@ -129,7 +129,7 @@ def train(
     num_steps = count_steps(workload, dataset.num_samples, steps, epochs)
     if saved is not None:
         check_goes_on(saved, workload, dataset.num_samples, num_steps)
-    dataset = reach_all_hosts(dataset, cluster)
+    reach_all_hosts(dataset, cluster)
     profile = profile_of(workload, dataset, cluster, queue_s)
     emulation = None
     if device is not None:
