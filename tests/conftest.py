@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -80,15 +80,30 @@ def left_behind(before: tuple[set[int], set[tuple[str, int]], set[str]]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in what.items() if value)
 
 
+@pytest.fixture(scope="session")
+def left_behind_since() -> Callable[[], Callable[[], str]]:
+    """Call it, and later what it returned: that tells what is there by then, and was not before."""
+
+    def remember() -> Callable[[], str]:
+        before = (set(our_processes()), our_listening_ports(), our_folders())
+
+        def tell() -> str:
+            deadline = time.monotonic() + LEAVE_S
+            while (left := left_behind(before)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return left
+
+        return tell
+
+    return remember
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(left_behind_since: Callable[[], Callable[[], str]]) -> Iterator[None]:
     """Fails a test that leaves a process, a listening port or a cluster folder."""
-    before = (set(our_processes()), our_listening_ports(), our_folders())
+    what_is_left = left_behind_since()
     yield
-    deadline = time.monotonic() + LEAVE_S
-    while (left := left_behind(before)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not left, f"left behind: {left}"
+    assert not (left := what_is_left()), f"left behind: {left}"
 
 
 def _warm(cluster: Cluster) -> Cluster:

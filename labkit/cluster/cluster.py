@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
+RESTART_S = 10.0
 CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class Cluster:
 
     def alive_workers(self) -> list[str]:
         """Addresses of the workers that are there now."""
-        if self.closed:
+        if self.closed or self.client.status != "running":
             return []
         return worker_addresses(self.client)
 
@@ -180,6 +181,12 @@ class Cluster:
             logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
             return {}
         return answers
+
+    def restart_workers(self, workers: list[str]) -> None:
+        """Have the nannies of workers that do not answer, such as stopped ones, start them anew."""
+        logger.warning("workers %s do not answer and are started anew", workers)
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            self.client.restart_workers(workers, timeout=RESTART_S, raise_for_error=False)
 
     def load(self) -> dict[str, dict[str, Any]]:
         """How busy the device of each worker is now, by address; see ``describe_load``."""
@@ -315,18 +322,22 @@ class Cluster:
         with self._lock:
             self.closed = True
         atexit.unregister(self._close_at_exit)
-        with contextlib.suppress(OSError, TimeoutError):
-            self.client.unsubscribe_topic("all")
-            self.client.unsubscribe_topic(self.topic)
-            if self.on_shared_storage:
-                self.client.run_on_scheduler(remove, str(self.folder))
-            if self._owned is None:
-                self.client.unregister_worker_plugin(self.plugin_name)
-                self.client.unregister_scheduler_plugin(self.plugin_name)
+        if self.client.status == "running":  # else the scheduler has gone, and the workers with it
+            with contextlib.suppress(OSError, TimeoutError):
+                self.client.unsubscribe_topic("all")
+                self.client.unsubscribe_topic(self.topic)
+                if self.on_shared_storage:
+                    self.client.run_on_scheduler(remove, str(self.folder))
+                if self._owned is None:
+                    self.client.unregister_worker_plugin(self.plugin_name)
+                    self.client.unregister_scheduler_plugin(self.plugin_name)
         self.client.close()
         if self._owned is not None:
             self._owned.close(timeout=CLOSE_S)
         if self.kind != "existing":
+            # A worker that was being restarted meanwhile may have started another one.
+            late = [server for server in self._fork_servers() if server not in servers]
+            end_processes(late, 0.0)
             end_processes(servers, CLOSE_S)
             remove_folder(self.folder)
 

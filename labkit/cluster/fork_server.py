@@ -46,6 +46,7 @@ PRIVATE_NETWORK = "--private-network"
 HOST_NETWORK = "no network of their own was asked for"
 LINGER_S = 3.0  # a worker that Dask restarts comes back within this time
 FIRST_WORKER_S = 60.0
+LOOK_S = 0.5  # a server without workers looks so often whether its cluster is still there
 
 # Everything a rank would otherwise import after its fork, slowest first.
 PRELOAD = (
@@ -92,10 +93,13 @@ class ForkServer:
         deadline = time.monotonic() + FIRST_WORKER_S
         while True:
             watched = [self.listener.fileno(), self.wake_read, *self.workers]
-            timeout = None if self.workers else max(0.0, deadline - time.monotonic())
+            left_s = max(0.0, deadline - time.monotonic())
+            timeout = None if self.workers else min(left_s, LOOK_S)
             ready, _, _ = select.select(watched, [], [], timeout)
             if not ready:
-                return
+                if left_s > LOOK_S and self.folder.exists():
+                    continue
+                return  # nobody came, or the cluster was closed before its worker did
             if self.wake_read in ready:
                 self._reap()
             if self.listener.fileno() in ready:

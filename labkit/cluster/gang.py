@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 COLLECTIVE_S = 120.0
 PREPARE_S = 65.0  # a fork server that starts imports torch first
 TELL_S = 1.0
+END_S = 5.0
 
 GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
 
@@ -330,11 +331,16 @@ class Gang:
 
         self._on_workers(end_rank)
         # The tasks return once the processes are gone; only then is a worker free again.
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + END_S
         alive = self.cluster.alive_workers()
+        stuck = []
         for future, worker in zip(self.futures, self.workers, strict=False):
             while worker in alive and not future.done() and time.monotonic() < deadline:
                 time.sleep(0.01)
+            if worker in alive and not future.done():
+                stuck.append(worker)
+        if stuck:
+            self.cluster.restart_workers(stuck)
 
     def _on_workers(
         self, function: Callable[..., None], *args: Any, timeout_s: float = CALL_S

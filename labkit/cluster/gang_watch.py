@@ -76,6 +76,8 @@ class GangWatch:
     def _look(self) -> Exception | Failure | None:
         """Nothing came for a while: is something overdue?"""
         now, run = time.monotonic(), self.gang.run
+        if self._lost_scheduler():
+            return self._without_scheduler()
         if now >= self._kill_at_s:
             return RunStopped(f"run {run} was stopped; its ranks had to be ended")
         if self.gang.status == "starting" and now >= self._start_by_s:
@@ -91,6 +93,15 @@ class GangWatch:
             self._answer_by_s = now + ASK_S
             self.gang.tell_ranks("where")
         return None
+
+    def _lost_scheduler(self) -> bool:
+        return self.gang.cluster.client.status != "running"
+
+    def _without_scheduler(self) -> ClusterError:
+        return ClusterError(
+            f"the Dask scheduler is gone, and with it run {self.gang.run}: workers that lose it "
+            "end their ranks; launch again"
+        )
 
     def _judge_hang(self) -> Failure | None:
         """The ranks have said where they are: which one keeps the others waiting?"""
@@ -202,6 +213,8 @@ class GangWatch:
             self._gather(time.monotonic() + DECISION_S, until_decided=failure)
         if self.progress.stopping:
             return RunStopped(f"run {self.gang.run} was stopped")
+        if self._lost_scheduler():
+            return self._without_scheduler()
         self.progress.failure = failure
         return failure.to_error()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Mapping
 from types import FrameType
@@ -10,13 +12,15 @@ from typing import Any
 
 from labkit.cluster.rank_context import RankContext
 
+_LIBRARIES = (f"{os.sep}torch{os.sep}", sysconfig.get_path("stdlib") + os.sep)
+
 
 def tell_position(context: RankContext) -> dict[str, Any]:
     """The event ``position`` of this rank; called on another thread than the one that computes.
 
     Returns:
         ``collectives``: how many it has started in all its process groups; ``doing``: what the
-        program said that it does; ``at``: the innermost line of its own outside of torch.
+        program said that it does; ``at``: the innermost line of its own, outside of libraries.
     """
     return {
         "type": "position",
@@ -54,7 +58,7 @@ def find_culprit(positions: Mapping[int, Mapping[str, Any]], world_size: int) ->
 
 def _innermost_line() -> str:
     frame: FrameType | None = sys._current_frames().get(threading.main_thread().ident or 0)
-    while frame is not None and "/torch/" in frame.f_code.co_filename:
+    while frame is not None and any(each in frame.f_code.co_filename for each in _LIBRARIES):
         frame = frame.f_back
     if frame is None:
         return "an unknown place"

@@ -168,6 +168,9 @@ class Recovery:
             error = self._explain(obstacle)
         if isinstance(error, BusyError):
             error = self._explain(error)
+        elif isinstance(error, RankFailed) and self._attempt:
+            times = "1 restart" if self._attempt == 1 else f"{self._attempt} restarts"
+            error = _with_note(error, f"it had gone on after {times}")
         self._finish(gang, error)
 
     def _goes_on(self, gang: Gang) -> bool:
@@ -315,12 +318,7 @@ class Recovery:
         """The failure, and why the run did not go on after it."""
         if self._failed is None or isinstance(obstacle, RunStopped):
             return obstacle
-        first, _, rest = str(self._failed).partition("\n")
-        return RankFailed(
-            f"{first}; the run could not go on: {obstacle}\n{rest}".strip(),
-            rank=self._failed.rank,
-            rank_traceback=self._failed.rank_traceback,
-        )
+        return _with_note(self._failed, f"the run could not go on: {obstacle}")
 
     def _finish(self, gang: Gang, error: Exception | None) -> None:
         if self._stopping and error is not None:
@@ -338,3 +336,11 @@ class Recovery:
             stopped = isinstance(error, RunStopped) or (self._stopping and error is None)
             self._ended = "stopped" if stopped else "failed" if error else "done"
             self.changed.notify_all()
+
+
+def _with_note(failed: RankFailed, note: str) -> RankFailed:
+    """The same failure with something added to the line that names it."""
+    first, _, rest = str(failed).partition("\n")
+    return RankFailed(
+        f"{first}; {note}\n{rest}".strip(), rank=failed.rank, rank_traceback=failed.rank_traceback
+    )
