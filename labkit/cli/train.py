@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from labkit.cli import options
 from labkit.cli.clusters import check_devices, check_emulation, own_cluster, wait_or_stop
 from labkit.cli.output import answer, say
+from labkit.cluster.supervision import OnFailure
 from labkit.errors import SettingError
 from labkit.plan import Plan
+from labkit.runs.restart_policy import MAX_RESTARTS, RestartPolicy
 from labkit.workload import Workload
 
 
@@ -30,6 +32,20 @@ from labkit.workload import Workload
     metavar="N",
     help="Write a checkpoint every N steps and at the end; by time without, never with 0.",
 )
+@click.option(
+    "--max-restarts",
+    type=int,
+    default=MAX_RESTARTS,
+    show_default=True,
+    help="How often the run goes on by itself after a rank died or hung.",
+)
+@click.option(
+    "--on-failure",
+    type=click.Choice(get_args(OnFailure)),
+    default="replace",
+    show_default=True,
+    help="Go on with as many ranks, or with the replicas that are left.",
+)
 @options.runs
 @options.address
 @options.as_json
@@ -43,6 +59,8 @@ def train_command(
     time_scale: float | None,
     devices: int | None,
     checkpoint_every: int | None,
+    max_restarts: int,
+    on_failure: OnFailure,
     runs: Path,
     address: str | None,
     as_json: bool,
@@ -58,6 +76,7 @@ def train_command(
     chosen, plan = _what(workload, resume, runs, settings)
     check_length(steps, epochs)
     check_every(checkpoint_every)
+    RestartPolicy(max_restarts=max_restarts, on_failure=on_failure)
     check_emulation(emulate, time_scale, [plan])
     if devices is not None:
         check_devices(devices, address)
@@ -73,6 +92,8 @@ def train_command(
             emulate=emulate,
             time_scale=time_scale,
             checkpoint_every=checkpoint_every,
+            max_restarts=max_restarts,
+            on_failure=on_failure,
             resume=resume,
             runs=runs,
         )

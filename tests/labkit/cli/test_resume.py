@@ -71,6 +71,7 @@ def test_a_run_whose_client_was_killed_goes_on_and_ends_as_if_it_had_not_been(
         ("train", "give --workload NAME, or --resume RUN"),
         ("train --resume nothing", "run 'nothing' is unknown"),
         ("train --workload fruit --checkpoint-every -1", "checkpoint_every=-1 is no count"),
+        ("train --workload fruit --max-restarts -1", "max_restarts=-1 is not a count"),
     ],
 )
 def test_bad_input_is_one_clear_line(
