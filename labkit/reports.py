@@ -196,6 +196,8 @@ def train_table(record: RunRecord) -> str:
         ("where the time went", attribution),
         ("communication", _traffic(record)),
         ("memory of a rank", _memory(record)),
+        ("checkpoints", _checkpoints(record)),
+        ("went on from", record.resumed.get("folder", "")),
         ("repeats", record.repeats),
         ("error", record.error),
     ]
@@ -212,6 +214,22 @@ def _traffic(record: RunRecord) -> str:
         beside = "" if expected == size else f" (formula {expected:,} B)"
         texts.append(f"{kind} {size:,} B{beside}")
     return "  ".join(texts) or "none"
+
+
+def _checkpoints(record: RunRecord) -> str:
+    """How many were written in how long, and which is the newest; and what went wrong."""
+    complete = [entry for entry in record.checkpoints if "folder" in entry]
+    failed = [entry for entry in record.checkpoints if "error" in entry]
+    texts = []
+    if complete:
+        seconds, newest = sum(entry["seconds"] for entry in complete), complete[-1]
+        texts.append(
+            f"{len(complete)} in {seconds:.2f} s, the newest after step {newest['step']} "
+            f"({newest['bytes']:,} B)"
+        )
+    if failed:
+        texts.append(f"{len(failed)} failed: {failed[-1]['error']}")
+    return "; ".join(texts)
 
 
 def _memory(record: RunRecord) -> str:

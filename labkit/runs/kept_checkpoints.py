@@ -37,15 +37,13 @@ def find_saved(resume: str, runs: Path | str, cluster_folder: Path | None = None
     Raises:
         SettingError: there is none, or it may not be read; says why.
     """
-    from labkit.runs.store import RunStore
-
     given = Path(resume)
     if (given / DESCRIPTION_FILE).exists():
         return read(given.absolute())
     folder = None if cluster_folder is None else passing_in(cluster_folder, resume)
     if folder is None or not resume or not folder.is_dir():
         is_folder = given.is_dir() and any(given.glob("step-*"))
-        folder = given if is_folder else kept_in(runs, RunStore(runs).folder_of(resume).name)
+        folder = given if is_folder else kept_in(runs, _name_of(resume, runs))
     saved = latest(folder.absolute())
     if saved is None:
         raise SettingError(
@@ -53,6 +51,19 @@ def find_saved(resume: str, runs: Path | str, cluster_folder: Path | None = None
             "checkpoint_every where it is to be gone on from"
         )
     return saved
+
+
+def _name_of(resume: str, runs: Path | str) -> str:
+    """The name of a kept run, by the beginning of it."""
+    from labkit.runs.store import RunStore
+
+    try:
+        return RunStore(runs).folder_of(resume).name
+    except SettingError as error:
+        raise SettingError(
+            f"{error}; a run that is not kept there can be gone on with until its cluster is "
+            "closed, if it was given checkpoint_every"
+        ) from error
 
 
 def is_checkpoints(path: Path) -> bool:

@@ -103,7 +103,8 @@ def repeat(record: RunRecord, cluster: Cluster, *, single: bool = False) -> Run:
     """Train what a record describes once more, with as many steps; returns a live run.
 
     An emulated run is repeated on the same declared device; in one process it is measured, since
-    only its losses are of interest there.
+    only its losses are of interest there. One that went on from a checkpoint is repeated from the
+    very beginning.
 
     Args:
         record: of a run that was kept.
@@ -123,12 +124,17 @@ def repeat(record: RunRecord, cluster: Cluster, *, single: bool = False) -> Run:
         workload,
         stored_plan(record, single=single),
         cluster,
-        steps=len(record.steps) or record.planned_steps,
+        steps=steps_before(record) + (len(record.steps) or record.planned_steps),
         dataset=dataset,
         evaluate=bool(record.accuracy),
         emulate=paced.get("device"),
         time_scale=paced.get("time_scale"),
     )
+
+
+def steps_before(record: RunRecord) -> int:
+    """Steps of the checkpoint that a run went on from; 0 of one that began anew."""
+    return int(record.resumed.get("step", 0))
 
 
 def loss_differences(record: RunRecord, again: RunRecord) -> LossDifferences:
@@ -139,7 +145,7 @@ def loss_differences(record: RunRecord, again: RunRecord) -> LossDifferences:
     return LossDifferences(
         run=again.run,
         repeats=record.run,
-        relative=tuple(_relative(record.losses, again.losses)),
+        relative=tuple(_relative(record.losses, again.losses[steps_before(record) :])),
         limit=limit,
         why=why,
     )

@@ -190,7 +190,8 @@ def begin(folder: Path, step: int, writer: str) -> Path:
         step: steps done.
         writer: of these ranks only, so that ranks given up for dead do not write into it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in (folder.parent, folder):
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = part_of(folder, step, writer)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)

@@ -193,3 +193,17 @@ def test_preprocessing_without_statistics_has_no_empty_table() -> None:
     report = {"rows_in": 1, "rows_out": 0, "set_aside": 1, "shards": 0, "seconds": 0.0}
     text = preprocess_table({**report, "steps": [], "statistics": {}})
     assert "most often" not in text
+
+
+def test_a_record_tells_of_its_checkpoints_and_where_it_went_on_from() -> None:
+    written = [
+        {"step": 20, "seconds": 0.25, "folder": "c/step-000020", "bytes": 3_000},
+        {"step": 40, "seconds": 0.25, "folder": "c/step-000040", "bytes": 3_001},
+        {"step": 60, "seconds": 0.1, "error": "No space left on device"},
+    ]
+    resumed = {"folder": "runs/a/checkpoints/step-000010", "step": 10}
+    text = train_table(make_record(checkpoints=written, resumed=resumed))
+    assert "2 in 0.50 s, the newest after step 40 (3,001 B); 1 failed: No space left" in text
+    assert "went on from" in text
+    assert "runs/a/checkpoints/step-000010" in text
+    assert "checkpoints" not in train_table(make_record())

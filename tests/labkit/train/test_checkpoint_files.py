@@ -85,8 +85,9 @@ def test_the_newest_ones_are_kept(tmp_path: Path) -> None:
 
 
 def test_nobody_else_can_look_into_them(tmp_path: Path) -> None:
-    folder = write(tmp_path / "checkpoints", 4)
-    assert [oct(path.stat().st_mode)[-3:] for path in (folder.parent, folder)] == ["700", "700"]
+    folder = write(tmp_path / "run" / "checkpoints", 4)
+    made = (folder.parent.parent, folder.parent, folder)
+    assert [oct(path.stat().st_mode)[-3:] for path in made] == ["700", "700", "700"]
     assert {oct(path.stat().st_mode)[-3:] for path in folder.iterdir()} == {"600"}
 
 
