@@ -255,6 +255,6 @@ def find_workload(workload: str | Workload | None) -> Workload:
     """
     if isinstance(workload, Workload):
         return workload
-    if workload not in WORKLOADS:
+    if workload is None or workload not in WORKLOADS:
         raise WorkloadError(f"workload {workload!r} is unknown; choose from {', '.join(WORKLOADS)}")
     return WORKLOADS[workload]
