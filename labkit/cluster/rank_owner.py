@@ -195,6 +195,8 @@ class RankOwner(WorkerPlugin):
                     # Whatever asks for GPUs while it loads must not start CUDA: ranks are forked.
                     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
                     "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "torch"),
+                    # Without it every rank says that no name server tells its own host's name.
+                    "TORCH_CPP_LOG_LEVEL": "ERROR",
                 },
             )
         deadline = time.monotonic() + START_SERVER_S
