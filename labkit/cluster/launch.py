@@ -10,7 +10,7 @@ import time
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from labkit.cluster.addresses import check_network, look_for_interface
 from labkit.cluster.backend import ON_CORES, choose_backend
@@ -24,13 +24,7 @@ from labkit.cluster.launch_errors import (
     logs_of,
     script_note,
 )
-from labkit.cluster.security import (
-    CERTIFICATE_FILE,
-    check_security,
-    make_certificate,
-    security_of,
-    warn_of_plain,
-)
+from labkit.cluster.security import check_security, warn_of_plain
 from labkit.cluster.shared_files import find_home, make_shared_folder, stay_at_home
 from labkit.errors import ClusterError, LabError, SettingError
 
@@ -39,7 +33,6 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
 CONNECT_S = 10.0
-MIN_WORKER_LIMIT_BYTES = 2**30
 LEAST_LIMIT_BYTES = 400_000_000
 
 logger = logging.getLogger(__name__)
@@ -144,10 +137,10 @@ def _start(
     dashboard: bool,
 ) -> Cluster:
     """A cluster on this host. Everything is closed again when a part of it fails."""
-    import dask
     from distributed import Client
 
-    from labkit.cluster.web_pages import close_web_pages, page_settings
+    from labkit.cluster.local_workers import start_local_workers
+    from labkit.cluster.web_pages import close_web_pages
 
     folder = Path(tempfile.mkdtemp(prefix="labkit-"))  # mkdtemp makes it private, mode 0700
     (folder / OWNER_FILE).write_text(str(os.getpid()))
@@ -155,11 +148,9 @@ def _start(
     client: Client | None = None
     deadline = time.monotonic() + timeout_s
     try:
-        make_certificate(folder / CERTIFICATE_FILE)
-        with dask.config.set({**DASK_SETTINGS, **page_settings(dashboard=dashboard)}):
-            owned = _local_cluster(
-                kind, devices, num_workers, folder, memory_limit_bytes, timeout_s, dashboard
-            )
+        owned = start_local_workers(
+            kind, devices, num_workers, folder, memory_limit_bytes, timeout_s, dashboard=dashboard
+        )
         client = Client(owned, timeout=timeout_s, set_as_default=False)
         client.wait_for_workers(num_workers, timeout=max(0.1, deadline - time.monotonic()))
         _check_workers(client, num_workers)
@@ -194,65 +185,6 @@ def _start(
             f"{num_workers} {kind} workers did not start within {timeout_s:.0f} s "
             f"({describe_causes(error)}); everything was closed again.{script_note()}{logs}"
         ) from error
-
-
-BEFORE_SPAWN = "distributed.nanny.pre-spawn-environ"
-DASK_SETTINGS = {
-    # Dask watches itself many times a second, which costs the ranks several percent of the cores
-    # they share with it: it need not profile the thread that waits for a rank.
-    "distributed.admin.tick.interval": "500ms",
-    "distributed.admin.system-monitor.interval": "2s",
-    "distributed.worker.profile.enabled": False,
-    "distributed.worker.memory.monitor-interval": "500ms",
-    # Memory that numpy and Arrow freed goes back to the system; a worker above its limit by
-    # memory that it cannot account for would be paused for ever.
-    f"{BEFORE_SPAWN}.ARROW_DEFAULT_MEMORY_POOL": "system",
-    f"{BEFORE_SPAWN}.MALLOC_ARENA_MAX": "1",
-}
-
-
-def _local_cluster(
-    kind: str,
-    devices: Devices,
-    num_workers: int,
-    folder: Path,
-    memory_limit_bytes: int | None,
-    timeout_s: float,
-    dashboard: bool,
-) -> SpecCluster:
-    """Dask's own cluster for this host; every socket is bound to loopback and speaks TLS."""
-    from distributed.system import MEMORY_LIMIT
-
-    from labkit.cluster.punctual_nanny import PunctualNanny
-
-    share_bytes = max(MIN_WORKER_LIMIT_BYTES, int(0.8 * MEMORY_LIMIT / num_workers))
-
-    settings: dict[str, Any] = {
-        "n_workers": num_workers,
-        "threads_per_worker": 1,
-        "worker_class": PunctualNanny,
-        "host": "127.0.0.1",
-        "protocol": "tls://",
-        "security": security_of(folder / CERTIFICATE_FILE),
-        "dashboard_address": "127.0.0.1:0",
-        "local_directory": str(folder / "dask"),
-        "memory_limit": memory_limit_bytes or share_bytes,
-        "death_timeout": timeout_s,
-        # A rank that dies hard must not be run again on another worker.
-        "scheduler_kwargs": {
-            "allowed_failures": 0,
-            "local_directory": str(folder / "dask"),
-            "dashboard": dashboard,
-        },
-    }
-    if kind == "gpu":
-        from labkit.cluster.gpu_workers import start_gpu_workers
-
-        del settings["n_workers"]
-        return start_gpu_workers(devices.indices[:num_workers], num_workers, settings)
-    from distributed import LocalCluster
-
-    return LocalCluster(processes=True, worker_dashboard_address=None, **settings)
 
 
 def _connect(

@@ -110,7 +110,7 @@ def test_workers_that_never_come_are_an_error_with_logs_and_nothing_stays(
         def __init__(self, **settings: object) -> None:
             super().__init__(preload=[str(preload)], **settings)
 
-    monkeypatch.setattr("distributed.LocalCluster", Broken)
+    monkeypatch.setattr("labkit.cluster.local_workers.LocalCluster", Broken)
     within = rf"2 cpu workers did not start within {timeout_s:.0f} s"
     with pytest.raises(ClusterError, match=within) as error:
         labkit.launch(2, device="cpu", timeout_s=timeout_s)
