@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from distributed import Scheduler
 from distributed.core import Status
@@ -72,6 +73,15 @@ class Answer:
     position: int = 0
     behind_tasks: bool = False
     needs_network: bool = False
+
+
+class Share(NamedTuple):
+    """What tasks of preprocessing may use now."""
+
+    workers: list[str]  # of one host only where hosts do not share files
+    stuck: list[str]  # keys of tasks that wait on a run's worker, or for one that is gone
+    kept: bool  # whether runs have workers, or are about to
+    restricted: bool  # whether tasks must not go to any other worker
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,19 +165,13 @@ def release(run: str, *, dask_scheduler: Scheduler) -> None:
     desk.line.pop(run, None)
 
 
-def share(
-    name: str, client: str, keys: list[str], *, dask_scheduler: Scheduler
-) -> tuple[list[str], list[str], bool]:
+def share(name: str, client: str, keys: list[str], *, dask_scheduler: Scheduler) -> Share:
     """Workers that may be given tasks now, and those tasks that have to be given again.
 
     Args:
         name: of the preprocessing, for its place in the line where no worker is free of runs.
         client: identifier of its client.
         keys: of its tasks that are not done.
-    Returns:
-        Addresses, of one host only where hosts do not share files; keys of tasks that wait on a
-        worker which a run has taken, or for one that is gone; and whether runs keep any worker from
-        them.
     """
     desk, now_s = _desk(dask_scheduler), time.monotonic()
     desk.shared_s = now_s
@@ -193,7 +197,7 @@ def share(
         if free and next(iter(desk.line)) == name:  # runs that asked earlier are not held up
             del desk.line[name]
             desk.turn_until_s = now_s + TURN_S
-    return free, stuck, bool(kept)
+    return Share(free, stuck, bool(kept), bool(kept) or home is not None)
 
 
 def leave(name: str, *, dask_scheduler: Scheduler) -> None:

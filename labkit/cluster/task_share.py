@@ -22,6 +22,7 @@ class TaskShare:
 
     Attributes:
         workers: addresses, as they were a fifth of a second ago at most.
+        only: the same where runs keep tasks from the others; ``None`` where any worker will do.
         kept_out: whether runs hold all workers, so that nothing can be given.
     """
 
@@ -29,6 +30,7 @@ class TaskShare:
         self._client = client
         self._name = f"tasks-{uuid.uuid4().hex[:10]}"
         self.workers: list[str] = []
+        self.only: list[str] | None = None
         self.kept_out = False
         self._in_line = False
         self._asked_s = float("-inf")
@@ -50,13 +52,13 @@ class TaskShare:
         from labkit.cluster.reservation import share
 
         futures = {future.key: future for future in pending}
-        self.workers, stuck, held = self._client.run_on_scheduler(
-            share, self._name, self._client.id, list(futures)
-        )
+        answer = self._client.run_on_scheduler(share, self._name, self._client.id, list(futures))
         self._asked_s = time.monotonic()
-        self.kept_out = held and not self.workers
+        self.workers = answer.workers
+        self.only = answer.workers if answer.restricted else None
+        self.kept_out = answer.kept and not answer.workers
         self._in_line = self._in_line or self.kept_out
-        return [futures[key] for key in stuck]
+        return [futures[key] for key in answer.stuck]
 
     def leave(self) -> None:
         """There are no more tasks for now: end the turn, if they had to wait for one."""

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.1
 STALL_S = 120.0
 PAUSED_S = 8.0  # workers that are paused this long, while nothing finishes, are named
+GATHER_S = 10.0  # for small results that are there; one that has to be made again takes longer
 MAX_RETRIES = 5  # of one task whose workers died
 
 OnProgress = Callable[[str, int, int, dict[str, Any]], None]
@@ -149,7 +150,7 @@ class OnCluster:
 
     def _submit(self, call: Callable[[], Any]) -> Any:
         # pure=False: a source file may have changed since the same call was made before.
-        future = self._client.submit(call, pure=False, workers=self._share.workers)
+        future = self._client.submit(call, pure=False, workers=self._share.only)
         self._futures.add(future)
         return future
 
@@ -194,18 +195,21 @@ class OnCluster:
                 continue
             except CancelledError as error:
                 raise ClusterError(self._closed()) from error
-            finished = [future for future in state.done if future.status == "finished"]
-            for future, value in self._gather(finished):
+            finished = self._gather([each for each in state.done if each.status == "finished"])
+            for future, value in finished:
                 results[pending.pop(future)] = value
             left = [each for each in state.done if each in pending]
-            for future in [each for each in left if each.status in ("error", "lost")]:
+            failed = [each for each in left if each.status in ("error", "lost")]
+            for future in failed:
                 place = pending.pop(future)
                 self._check_again(future, tries[place])
                 tries[place] += 1
                 waiting.appendleft(place)
             if any(future.status == "cancelled" for future in pending):
                 raise ClusterError(self._closed())
-            last_done_s = time.monotonic()
+            if finished or failed:
+                last_done_s = time.monotonic()
+            self._check_stall(time.monotonic() - last_done_s)
             if mapped:
                 self._tell(len(finished))
         return results
@@ -221,14 +225,15 @@ class OnCluster:
         """Each future with its result; asked for together, since each question is a round trip.
 
         A result can be lost with its worker before it is here, and the worker that makes it again
-        can die as well: then none is returned, and the futures say what became of them.
+        can die as well, or be busy with a run: then none is returned, and the futures say what
+        became of them.
         """
         from distributed import KilledWorker
 
         gather = partial(self._client.gather, futures, asynchronous=True)
         try:
-            values = self._client.sync(gather, callback_timeout=self._stall_s)
-        except KilledWorker:
+            values = self._client.sync(gather, callback_timeout=GATHER_S)
+        except (KilledWorker, TimeoutError):
             return []
         return list(zip(futures, values, strict=True))
 

@@ -43,22 +43,9 @@ def build(input_shape: Sequence[int], num_classes: int) -> nn.Sequential:
     return perceptron("wide", input_shape, num_classes, width=WIDTH, num_blocks=BLOCKS)
 
 
-WIDE = Workload(
-    name="wide",
-    description="many parameters for what it computes",
-    dataset="fruit",
-    model=build,
-    num_layers=BLOCKS + 2,
-    tensor_units=8,
-    num_features=5,
-    global_batch=256,
-    learning_rate=0.01,
-)
-
-
-def step_time(cluster: Cluster, plan: labkit.Plan) -> float:
+def step_time(cluster: Cluster, workload: Workload, plan: labkit.Plan) -> float:
     """Median seconds of a step after the warm-up."""
-    run = labkit.train(WIDE, plan, cluster, steps=STEPS, evaluate=False)
+    run = labkit.train(workload, plan, cluster, steps=STEPS, evaluate=False)
     record = run.wait(600.0)
     return median(step.seconds for step in record.measured_steps)
 
@@ -68,7 +55,8 @@ def main(rates_mbit: Sequence[float]) -> None:
     with Network(2) as network:
         address = start_dask(network, 2)
         with labkit.launch(4, address=address, trusted_network=network.cidr) as cluster:
-            alone_s = step_time(cluster, labkit.Plan())
+            wide = Workload.of(build, dataset="fruit", name="wide", global_batch=256)
+            alone_s = step_time(cluster, wide, labkit.Plan())
             print(
                 f"one device: {alone_s * 1000:.0f} ms a step; {os.cpu_count()} cores for all ranks"
             )
@@ -78,7 +66,7 @@ def main(rates_mbit: Sequence[float]) -> None:
             for rate in rates_mbit:
                 for host in network.hosts:
                     host.limit(rate * 1e6)
-                times = {name: step_time(cluster, plan) for name, plan in PLANS.items()}
+                times = {name: step_time(cluster, wide, plan) for name, plan in PLANS.items()}
                 cells = "".join(
                     f"{f'{s * 1000:.0f} ms, speedup {alone_s / s:.2f}':>28}" for s in times.values()
                 )

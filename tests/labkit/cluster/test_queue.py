@@ -219,7 +219,7 @@ def test_a_task_that_met_a_run_on_its_worker_is_done_by_another(cluster4: Cluste
     assert executor.map(slow_double, [1]) == [2]
     known = list(executor._share.workers)
     held = hold(cluster4, 1)
-    executor._share.workers = known  # what it knew before the run came
+    executor._share.workers, executor._share.only = known, None  # before the run came
     executor._share._asked_s = time.monotonic()
     assert executor.map(slow_double, range(12)) == [2 * number for number in range(12)]
     assert held.status == "running"

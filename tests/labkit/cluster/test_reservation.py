@@ -10,6 +10,7 @@ from distributed.core import Status
 
 from labkit.cluster import reservation
 from labkit.cluster.reservation import Answer, Request
+from labkit.cluster.shared_files import stay_at_home
 
 
 class Clock:
@@ -52,7 +53,8 @@ class FakeScheduler:
         reservation.release(run, dask_scheduler=self)  # type: ignore[arg-type]
 
     def share(self, *keys: str, name: str = "tasks") -> tuple[list[str], list[str], bool]:
-        return reservation.share(name, "one", list(keys), dask_scheduler=self)  # type: ignore[arg-type]
+        found = reservation.share(name, "one", list(keys), dask_scheduler=self)  # type: ignore[arg-type]
+        return found.workers, found.stuck, found.kept
 
     def give(self, key: str, worker: str) -> None:
         """A task that a worker has."""
@@ -223,3 +225,15 @@ def test_the_turn_of_tasks_ends_with_them() -> None:
     assert not scheduler.ask("second", 1).workers
     reservation.leave("tasks", dask_scheduler=scheduler)  # type: ignore[arg-type]
     assert scheduler.ask("second", 1).workers == ("a0",)
+
+
+def test_tasks_stay_on_the_host_that_has_their_files() -> None:
+    scheduler = FakeScheduler(a=1, b=2)
+    any_worker = reservation.share("tasks", "one", [], dask_scheduler=scheduler)  # type: ignore[arg-type]
+    assert not any_worker.restricted
+    stay_at_home("one", "b", dask_scheduler=scheduler)  # type: ignore[arg-type]
+    at_home = reservation.share("tasks", "one", [], dask_scheduler=scheduler)  # type: ignore[arg-type]
+    assert at_home == (["b0", "b1"], [], False, True)
+    scheduler.ask("run", 1, client="two")
+    assert scheduler.share()[0] == ["b0", "b1"]
+    assert len(reservation.share("t", "two", [], dask_scheduler=scheduler).workers) == 2  # type: ignore[arg-type]
