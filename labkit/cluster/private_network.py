@@ -15,6 +15,7 @@ Source: network_namespaces(7), user_namespaces(7), netdevice(7).
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -26,6 +27,10 @@ CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
+OUTSIDE = (
+    "; ranks have a network of their own, without a way out: labkit.launch(private_network=False) "
+    "gives them this machine's"
+)
 INTERFACE_REQUEST = struct.Struct("16sh22x")  # struct ifreq with a name and flags
 
 
@@ -63,6 +68,21 @@ def try_in_child() -> str:
         obstacle = answer.read()
     _, status = os.waitpid(child, 0)
     return obstacle if obstacle or status == 0 else f"the trial ended with status {status}"
+
+
+def explain(error: BaseException) -> str:
+    """What to add to an error of a program that asked for another host from in here; else empty."""
+    if [name for _, name in socket.if_nameindex()] != ["lo"]:
+        return ""
+    cause: BaseException | None = error
+    while cause is not None:
+        reason = getattr(cause, "reason", None)  # where urllib keeps it
+        for each in (cause, reason):
+            unreachable = isinstance(each, OSError) and each.errno == errno.ENETUNREACH
+            if unreachable or isinstance(each, socket.gaierror):
+                return OUTSIDE
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _enter() -> None:

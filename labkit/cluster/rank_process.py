@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from labkit.cluster import private_network
 from labkit.cluster.blame import follows_another
 from labkit.cluster.member import Member, StoreRegister
 from labkit.cluster.position import tell_position
@@ -250,4 +251,4 @@ def _outlives(job: RankJob, link: _Link) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}{private_network.explain(error)}"

@@ -26,7 +26,7 @@ from labkit.cluster.cluster import Cluster
 from labkit.cluster.fork_server import NETWORK_FILE
 from labkit.cluster.rank_context import RankContext
 from labkit.cluster.security import CERTIFICATE_FILE, make_certificate, warn_of_plain
-from labkit.errors import SettingError
+from labkit.errors import RankFailed, SettingError
 
 STRANGER = Path(__file__).with_name("stranger.py")
 DEADLINE_S = 60.0
@@ -369,6 +369,19 @@ def test_ranks_have_a_network_of_their_own_unless_they_are_to_use_the_hosts(
         assert cluster.run_ranks(rank_and_network, 1)[0][1] == here
         assert "no network of their own was asked for" in cluster.doors[2]
     assert cluster.doors == ["The cluster is closed, and so is every door."]
+
+
+def test_a_rank_that_wants_to_download_is_told_how(cluster4: Cluster) -> None:
+    def download(context: RankContext) -> bytes:
+        import urllib.request
+
+        with urllib.request.urlopen("http://192.0.2.1/weights", timeout=0.5) as answer:
+            data: bytes = answer.read()
+        return data
+
+    with pytest.raises(RankFailed) as error:
+        cluster4.run_ranks(download, 1)
+    assert ("launch(private_network=False)" in str(error.value)) == (not obstacle_of(cluster4))
 
 
 WITHOUT_ROOT = """
