@@ -12,6 +12,7 @@ from labkit.plan import Plan
 from labkit.runs.curve import Curve
 from labkit.runs.lateness import MOST_LATE
 from labkit.runs.record import RunRecord
+from labkit.runs.recovery_record import describe_recovery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -198,6 +199,7 @@ def train_table(record: RunRecord) -> str:
         ("memory of a rank", _memory(record)),
         ("checkpoints", _checkpoints(record)),
         ("went on from", record.resumed.get("folder", "")),
+        *(("recovery", describe_recovery(entry)) for entry in record.recoveries),
         ("repeats", record.repeats),
         ("error", record.error),
     ]

@@ -23,6 +23,7 @@ from labkit.cluster.hang_watch import HangWatch
 from labkit.cluster.supervision import Supervision
 from labkit.errors import BusyError, LabError, RankFailed, RunStopped, SettingError
 from labkit.runs.record import RunRecord, Status
+from labkit.runs.recovery_record import end_leaders, leader_entry, recovery_entry
 from labkit.runs.restart_policy import REPLACE_S, RestartPolicy, smaller_plan
 from labkit.train import checkpoint_files
 
@@ -211,14 +212,10 @@ class Recovery:
         saved = self._checkpoint("" if decision is None else decision["committed"], known)
         if saved is not None and saved.step > self.job.start_step:
             self.job = replace(self.job, resume_from=saved.folder, start_step=saved.step)
-        entry = self._describe(gang, failure)
-        entry |= {
-            "from_step": self.job.start_step,
-            "lost_steps": known - self.job.start_step,
-            "recovery_s": None,
-        }
+        entry = recovery_entry(gang, failure, self._attempt)
+        entry |= {"from_step": self.job.start_step, "lost_steps": known - self.job.start_step}
         with self._lock:
-            self._end_leaders(failure)
+            end_leaders(self._record.leaders, self._attempt - 1, "attempt ended", failure)
             self._record.restarts = self._attempt
             self._record.recoveries.append(entry)
             first = self.job.start_step
@@ -237,21 +234,6 @@ class Recovery:
         if self.policy.on_failure == "replace":
             return wanted
         return min(wanted, self.cluster.num_workers)
-
-    def _describe(self, gang: Gang, failure: Failure) -> dict[str, Any]:
-        """An entry of the record's ``recoveries``."""
-        noticed_s, decision = gang.progress.noticed_s, gang.progress.decision
-        return {
-            "attempt": self._attempt,
-            "cause": failure.cause,
-            "rank": failure.rank,
-            "why": failure.why.partition("\n")[0],
-            "at_s": noticed_s - self._origin_s,
-            "detection_s": max(0.0, noticed_s - failure.at_s),
-            "decided_by": "client" if decision is None else "leader",
-            "leader": None if decision is None else decision["rank"],
-            "term": None if decision is None else decision["term"],
-        }
 
     def _checkpoint(self, committed: str, known: int) -> checkpoint_files.Saved | None:
         """The one that the leader committed last, else the newest one that is whole.
@@ -278,9 +260,9 @@ class Recovery:
         kind = event["type"]
         with self._lock:
             if kind == "leader":
-                self._record.leaders.append(self._describe_leader(rank, event))
+                self._record.leaders.append(leader_entry(rank, event, self._attempt))
             elif kind == "leader_end":
-                for leader in self._leaders():
+                for leader in self._record.leaders:
                     if leader["term"] == event["term"]:
                         leader["ended"] = leader["ended"] or event["why"]
             elif kind == "steps" and self._record.recoveries:
@@ -288,29 +270,6 @@ class Recovery:
                 if entry["recovery_s"] is None:
                     entry["recovery_s"] = time.time() - self._origin_s - entry["at_s"]
         self._on_event(rank, event)
-
-    def _describe_leader(self, rank: int, event: dict[str, Any]) -> dict[str, Any]:
-        """An entry of the record's ``leaders``."""
-        return {
-            "term": event["term"],
-            "rank": rank,
-            "attempt": self._attempt,
-            "elected_at_s": event["at_s"],
-            "election_s": event["election_s"],
-            "ended": "",
-        }
-
-    def _leaders(self) -> list[dict[str, Any]]:
-        """Of this attempt."""
-        return [each for each in self._record.leaders if each["attempt"] == self._attempt]
-
-    def _end_leaders(self, failure: Failure) -> None:
-        """The attempt before this one is over, and how its leaders ended is known now."""
-        for leader in self._record.leaders:
-            if leader["attempt"] == self._attempt - 1:
-                if leader["rank"] == failure.rank:
-                    leader["ended"] = failure.cause
-                leader["ended"] = leader["ended"] or "attempt ended"
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -324,8 +283,7 @@ class Recovery:
         if self._stopping and error is not None:
             error = RunStopped(f"run {self.run} was stopped")
         with self._lock:
-            for leader in self._leaders():
-                leader["ended"] = leader["ended"] or "run ended"
+            end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
         try:
             self._on_end(gang, error)
         except Exception as unexpected:
