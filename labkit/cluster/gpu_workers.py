@@ -25,8 +25,10 @@ def start_gpu_workers(
     """
     from dask_cuda import LocalCUDACluster
 
-    class GpuWorkers(LocalCUDACluster):
+    class GpuWorkers(LocalCUDACluster):  # type: ignore[misc]
         """``LocalCUDACluster`` whose workers are numbered."""
+
+        worker_spec: dict[Any, Any]
 
         def new_worker_spec(self) -> dict[int, dict[str, Any]]:
             """The next free number, and dask-cuda's own options for a worker on its GPU."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from labkit.cluster.addresses import check_network, look_for_interface
-from labkit.cluster.backend import ON_CORES, choose_backend
+from labkit.cluster.backend import ON_CORES, Backend, choose_backend
 from labkit.cluster.capacity import check_memory, choose_kind
 from labkit.cluster.cluster import CLOSE_S, Cluster, ClusterKind, worker_addresses
 from labkit.cluster.devices import DeviceKind, Devices, find_devices
@@ -113,6 +113,7 @@ def launch(
             f"memory_limit_bytes={memory_limit_bytes} is less than an idle worker needs; give at "
             f"least {LEAST_LIMIT_BYTES}, or leave it out"
         )
+    backend = choose_backend(devices, num_workers) if kind == "gpu" else ON_CORES
     return _start(
         kind,
         why,
@@ -120,7 +121,8 @@ def launch(
         num_workers,
         memory_limit_bytes,
         timeout_s,
-        private_network=private_network and kind == "cpu",  # NCCL was not tried in one
+        private_network=private_network and backend.name == "gloo",  # NCCL was tried on one GPU
+        backend=backend,
         dashboard=dashboard,
     )
 
@@ -134,6 +136,7 @@ def _start(
     timeout_s: float,
     *,
     private_network: bool,
+    backend: Backend,
     dashboard: bool,
 ) -> Cluster:
     """A cluster on this host. Everything is closed again when a part of it fails."""
@@ -155,7 +158,6 @@ def _start(
         client.wait_for_workers(num_workers, timeout=max(0.1, deadline - time.monotonic()))
         _check_workers(client, num_workers)
         close_web_pages(client, dashboard=dashboard)
-        backend = choose_backend(devices, num_workers) if kind == "gpu" else ON_CORES
         each = "one thread each"
         if kind == "gpu":
             each = "one GPU each" if num_workers <= devices.count else "which share them"

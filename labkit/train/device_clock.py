@@ -34,7 +34,7 @@ class DeviceClock:
         return now_s
 
     def _mark(self) -> tuple[torch.cuda.Event, float]:
-        event = self._spare.pop() if self._spare else torch.cuda.Event(enable_timing=True)
+        event = self._spare.pop() if self._spare else _new_event()
         event.record()
         return event, self.host_now()
 
@@ -42,10 +42,11 @@ class DeviceClock:
         """Wait until the GPU is idle, and learn when it passed each mark since the last time."""
         torch.cuda.synchronize()
         marks, self._marks = self._marks, {}
+        # One that another thread has just set may not be passed yet.
         self._passed_s = {
             now_s: self._base_s + self._base.elapsed_time(event) / 1e3
             for now_s, event in marks.items()
-            if event.query()  # one that another thread has just set may not be passed yet
+            if event.query()  # type: ignore[no-untyped-call]
         }
         # Elapsed time is a float of milliseconds, so the base stays near.
         self._spare += [*marks.values(), self._base]
@@ -54,3 +55,7 @@ class DeviceClock:
     def when_passed(self, now_s: float) -> float:
         """When the GPU had done what was launched before a reading; the reading if it is none."""
         return max(now_s, self._passed_s.get(now_s, now_s))
+
+
+def _new_event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

@@ -370,6 +370,26 @@ def test_a_killed_rank_gives_its_memory_back_and_the_next_run_works(gpus: Cluste
     assert train("fruit", None, gpus, steps=NUM_STEPS).wait(SOON_S).status == "done"
 
 
+@pytest.mark.parametrize("on", ["gpus", "shared_gpus"])
+def test_a_run_on_a_gpu_goes_on_by_itself_after_a_rank_was_killed(
+    request: pytest.FixtureRequest, on: str
+) -> None:
+    cluster: Cluster = request.getfixturevalue(on)
+    plan = Plan() if on == "gpus" else Plan(dp=2)
+    steps = 800
+    undisturbed = train("digits", plan, cluster, steps=steps, evaluate=False).losses
+    run = train("digits", plan, cluster, steps=steps, evaluate=False, checkpoint_every=100)
+    deadline = time.monotonic() + SOON_S
+    while len(run.view().steps) < 250 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    psutil.Process(run.rank_pids()[plan.world_size - 1]).kill()
+    record = run.wait(SOON_S)
+    print(record.recoveries)
+    assert (record.status, record.restarts) == ("done", 1)
+    assert record.losses == pytest.approx(undisturbed, abs=1e-2)
+    assert record.losses[:50] == pytest.approx(undisturbed[:50], abs=TOLERANCE)
+
+
 def test_a_stopped_rank_gives_its_memory_back(gpus: Cluster) -> None:
     before = used_bytes()
     run = train("deep", None, gpus, steps=1_000_000, evaluate=False)
