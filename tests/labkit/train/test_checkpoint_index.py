@@ -70,9 +70,7 @@ def test_an_index_that_would_run_something_is_refused_and_runs_nothing(
         return None
 
     change(folder, plant)
-    with pytest.raises(
-        SettingError, match=r"cannot be read \(UnpicklingError: .*no place"
-    ):
+    with pytest.raises(SettingError, match=r"cannot be read \(UnpicklingError: .*no place"):
         read_index(folder)
     assert not mark.exists()
     pickle.loads((folder / ".metadata").read_bytes())
