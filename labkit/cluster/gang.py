@@ -11,14 +11,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.blame import Failure
 from labkit.cluster.cluster import CALL_S
 from labkit.cluster.gang_watch import GangWatch, Message
-from labkit.cluster.placing import take_workers
+from labkit.cluster.placing import make_request, take_workers
 from labkit.cluster.rank_placement import host_of, local_ranks
 from labkit.errors import ClusterError, LabError, RunStopped
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from labkit.cluster.cluster import Cluster
     from labkit.cluster.hang_watch import HangWatch
+    from labkit.cluster.place_in_line import Request
     from labkit.cluster.rank_owner import RankEnd
     from labkit.cluster.supervision import Supervision
 
@@ -362,5 +363,15 @@ class Gang:
             if self.futures:
                 # Forget them at once, or Dask would run a lost rank again on another worker.
                 client.cancel(self.futures, force=True)
-            client.run_on_scheduler(release, self.run)
+            client.run_on_scheduler(release, self.run, self._following())
         self.futures = []
+
+    def _following(self) -> Request | None:
+        """What the next attempt at the run will ask for, if there is to be one."""
+        failure, supervision = self.progress.failure, self.supervision
+        if supervision is None or failure is None or self.progress.stopping:
+            return None
+        if not (supervision.recoverable and failure.is_recoverable):
+            return None
+        name = replace(supervision, attempt=supervision.attempt + 1).gang
+        return make_request(self.cluster, name, self.num_ranks, self.per_replica, first=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from labkit.cluster.addresses import DECLARE
+from labkit.cluster.place_in_line import Request
 from labkit.cluster.rank_placement import host_of, split_replicas
 from labkit.errors import BusyError, ClusterError, RunStopped
 
@@ -20,6 +21,20 @@ ASK_EVERY_S = 0.05
 ASK_SELDOM_S = 0.25  # once it has waited for a second
 
 logger = logging.getLogger(__name__)
+
+
+def make_request(
+    cluster: Cluster, run: str, num_ranks: int, per_replica: int, *, first: bool
+) -> Request:
+    """What a run asks a cluster's scheduler for; see ``take_workers``."""
+    return Request(
+        run=run,
+        client=cluster.client.id,
+        num_ranks=num_ranks,
+        per_replica=per_replica,
+        across_hosts=bool(cluster.trusted_network),
+        first=first,
+    )
 
 
 def take_workers(
@@ -51,17 +66,10 @@ def take_workers(
         ClusterError: no host has so many workers, and no trusted network joins the hosts.
         RunStopped: ``should_stop`` said so.
     """
-    from labkit.cluster.reservation import Request, release, reserve
+    from labkit.cluster.reservation import release, reserve
 
     client = cluster.client
-    request = Request(
-        run=run,
-        client=client.id,
-        num_ranks=num_ranks,
-        per_replica=per_replica,
-        across_hosts=bool(cluster.trusted_network),
-        first=first,
-    )
+    request = make_request(cluster, run, num_ranks, per_replica, first=first)
     started_s = time.monotonic()
     position = 0
     try:

@@ -20,12 +20,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from distributed import Scheduler
 from distributed.core import Status
 from distributed.scheduler import WorkerState
 
+from labkit.cluster.place_in_line import Answer, Request, Share
 from labkit.cluster.rank_placement import largest_replica, place_ranks
 from labkit.cluster.shared_files import home_hosts
 
@@ -33,55 +33,6 @@ STATE = "labkit-reservations"
 TURN_S = 2.0  # of tasks that waited
 SHARED_S = 2.0  # a preprocessing that has not asked for so long has ended
 LEFT_S = 15.0  # who has not asked for so long has left the line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a run asks for.
-
-    Attributes:
-        run: its identifier.
-        client: identifier of the asking client; what it holds or waits for is void once it is gone.
-        num_ranks: workers, one per rank.
-        per_replica: neighbouring ranks that belong on one host.
-        across_hosts: whether the ranks may be on several hosts.
-        first: whether it goes before those that wait: a run that goes on after a failure.
-    """
-
-    run: str
-    client: str
-    num_ranks: int
-    per_replica: int = 1
-    across_hosts: bool = False
-    first: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What became of a request.
-
-    Attributes:
-        workers: by rank, once they are there.
-        why: why there are none.
-        position: place in the line, 1 for who is next; 0 for who has its workers.
-        behind_tasks: whether only tasks of preprocessing are in the way, so that it will not last.
-        needs_network: whether there are workers enough, but only on several hosts together.
-    """
-
-    workers: tuple[str, ...] = ()
-    why: str = ""
-    position: int = 0
-    behind_tasks: bool = False
-    needs_network: bool = False
-
-
-class Share(NamedTuple):
-    """What tasks of preprocessing may use now."""
-
-    workers: list[str]  # of one host only where hosts do not share files
-    stuck: list[str]  # keys of tasks that wait on a run's worker, or for one that is gone
-    kept: bool  # whether runs have workers, or are about to
-    restricted: bool  # whether tasks must not go to any other worker
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +81,7 @@ def reserve(request: Request, *, dask_scheduler: Scheduler) -> Answer:
         ticket = _Ticket(client=request.client, request=request)
         mine = {request.run: ticket}
         desk.line = mine | desk.line if request.first else desk.line | mine
-    ticket.asked_s = now_s
+    ticket.request, ticket.asked_s = request, now_s
     workers = _running(dask_scheduler)
     before = _before(request.run, desk, workers)
     position = len(before) + 1
@@ -158,11 +109,20 @@ def reserve(request: Request, *, dask_scheduler: Scheduler) -> Answer:
     )
 
 
-def release(run: str, *, dask_scheduler: Scheduler) -> None:
-    """Give a run's workers back, or its place in the line."""
+def release(run: str, following: Request | None = None, *, dask_scheduler: Scheduler) -> None:
+    """Give a run's workers back, or its place in the line.
+
+    Args:
+        run: its identifier.
+        following: what the same run is about to ask for again; it is first in the line at once, so
+            that nobody takes the workers in between.
+    """
     desk = _desk(dask_scheduler)
     desk.held.pop(run, None)
     desk.line.pop(run, None)
+    if following is not None:
+        ticket = _Ticket(client=following.client, request=following, asked_s=time.monotonic())
+        desk.line = {following.run: ticket} | desk.line
 
 
 def share(name: str, client: str, keys: list[str], *, dask_scheduler: Scheduler) -> Share:

@@ -49,8 +49,8 @@ class FakeScheduler:
         request = Request(run=run, client=client, num_ranks=num_ranks, **settings)
         return reservation.reserve(request, dask_scheduler=self)  # type: ignore[arg-type]
 
-    def end(self, run: str) -> None:
-        reservation.release(run, dask_scheduler=self)  # type: ignore[arg-type]
+    def end(self, run: str, following: Request | None = None) -> None:
+        reservation.release(run, following, dask_scheduler=self)  # type: ignore[arg-type]
 
     def share(self, *keys: str, name: str = "tasks") -> tuple[list[str], list[str], bool]:
         found = reservation.share(name, "one", list(keys), dask_scheduler=self)  # type: ignore[arg-type]
@@ -122,6 +122,20 @@ def test_a_run_that_goes_on_after_a_failure_is_served_before_the_line() -> None:
     scheduler.end("broken")
     assert not scheduler.ask("waiting", 2).workers
     assert len(scheduler.ask("again", 2, first=True).workers) == 2
+
+
+def test_nobody_takes_the_workers_between_two_attempts_at_a_run(clock: Clock) -> None:
+    scheduler = FakeScheduler(a=2)
+    scheduler.ask("run", 2)
+    scheduler.ask("waiting", 1)
+    again = Request(run="run.1", client="one", num_ranks=2, first=True)
+    scheduler.end("run", again)
+    assert not scheduler.ask("waiting", 1).workers
+    assert len(scheduler.ask("run.1", 2, first=True).workers) == 2
+    scheduler.end("run.1", Request(run="run.2", client="one", num_ranks=2, first=True))
+    clock.now_s += reservation.LEFT_S + 0.1
+    scheduler.ask("waiting", 1)
+    assert scheduler.ask("waiting", 1).workers, "the second attempt never came"
 
 
 def test_a_run_that_there_are_not_enough_workers_for_holds_up_nobody() -> None:
