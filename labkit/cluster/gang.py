@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import pickle
 import queue
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.blame import Failure
 from labkit.cluster.cluster import CALL_S
+from labkit.cluster.gang_start import place
 from labkit.cluster.gang_watch import GangWatch, Message
-from labkit.cluster.placing import make_request, take_workers
-from labkit.cluster.rank_placement import host_of, local_ranks
-from labkit.errors import ClusterError, LabError, RunStopped
+from labkit.cluster.placing import make_request
+from labkit.errors import LabError, RunStopped
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from labkit.cluster.rank_owner import RankEnd
     from labkit.cluster.supervision import Supervision
 
-COLLECTIVE_S = 120.0
-PREPARE_S = 65.0  # a fork server that starts imports torch first
 TELL_S = 1.0
 END_S = 5.0
 
@@ -133,7 +128,7 @@ class Gang:
         self.thread = threading.Thread(target=self._watch, name=f"gang-{self.run}", daemon=True)
         if not queue_s:
             try:
-                self._place()
+                place(self)
             except BaseException:
                 self._end_ranks()
                 self._give_back()
@@ -194,99 +189,6 @@ class Gang:
         found = {rank: pids.get(worker) for rank, worker in enumerate(self.workers)}
         return {rank: pid for rank, pid in found.items() if pid}
 
-    # -- starting ------------------------------------------------------------------------------
-
-    def _place(self) -> None:
-        """Reserve workers, deliver the program, submit one pinned task per rank."""
-        from labkit.cluster.rank_tasks import host_rank
-
-        client, plugin = self.cluster.client, self.cluster.plugin_name
-        self.workers = self._reserve()
-        first = self.workers[0]
-        with_store = self.num_ranks > 1
-        # Ranks on one host stay on loopback, whatever network joins the hosts.
-        network = self.cluster.trusted_network if len(set(map(host_of, self.workers))) > 1 else ""
-        packet = (plugin, self.run, self.program)
-        answers = self._call_prepare([first], *packet, with_store, network)
-        store = answers[first][0]
-        if with_store:
-            self._call_prepare(self.workers[1:], *packet, False, network)
-        self.placed_s = time.time() - self.origin_s
-        settings = {
-            "run": self.run,
-            "world_size": self.num_ranks,
-            "store": store,
-            "backend": self.cluster.backend,
-            "device": self.cluster.rank_device,
-            "sys_path": (*sys.path, str(Path.cwd())),
-            "origin_s": self.origin_s,
-            "timeout_s": COLLECTIVE_S,
-            "network": network,
-            "supervision": self.supervision,
-        }
-        if self.cluster.closed:
-            raise ClusterError(f"the cluster was closed while run {self.run} was starting")
-        if self.on_placed is not None:
-            self.on_placed(self)
-        places = local_ranks(self.workers)
-        for rank, worker in enumerate(self.workers):
-            future = client.submit(
-                host_rank,
-                plugin,
-                self.cluster.topic,
-                {**settings, "rank": rank, "local_rank": places[rank]},
-                key=f"rank-{rank}-{self.run}",
-                workers=[worker],
-                allow_other_workers=False,
-                pure=False,
-                retries=0,
-            )
-            future.add_done_callback(lambda f, r=rank: self.inbox.put(("ended", r, f)))
-            self.futures.append(future)
-
-    def _call_prepare(self, workers: list[str], *args: Any) -> dict[str, Any]:
-        """Have workers get ready for their ranks; what they answered.
-
-        Raises:
-            ClusterError: one did not answer, or could not.
-        """
-        from labkit.cluster.rank_tasks import prepare
-
-        answers = self.cluster.call_workers(prepare, *args, workers=workers, timeout_s=PREPARE_S)
-        for worker in workers:
-            _, why = answers.get(
-                worker, (None, f"worker {worker} was lost before its rank started")
-            )
-            if why:
-                raise ClusterError(why)
-        return answers
-
-    def _reserve(self) -> list[str]:
-        def note(position: int) -> None:
-            self.position = position
-
-        return take_workers(
-            self.cluster,
-            self.run,
-            self.num_ranks,
-            per_replica=self.per_replica,
-            queue_s=self.queue_s,
-            first=self.supervision is not None and self.supervision.attempt > 0,
-            should_stop=self._stop_asked,
-            on_position=note,
-        )
-
-    def _stop_asked(self) -> bool:
-        """While it waits for workers: whether it was stopped; no other message concerns it yet."""
-        with contextlib.suppress(queue.Empty):
-            while (what := self.inbox.get_nowait()[0]) not in ("stop", "close"):
-                pass
-            if what == "close":
-                raise ClusterError(f"the cluster was closed while run {self.run} waited for it")
-            self.progress.stopping = True
-            return True
-        return False
-
     # -- watching ------------------------------------------------------------------------------
 
     def _watch(self) -> None:
@@ -294,7 +196,7 @@ class Gang:
         error: Exception | None = None
         try:
             if self.queue_s:
-                self._place()
+                place(self)
             error = GangWatch(self).attend()
         except LabError as expected:
             error = expected

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.blame import Failure, first_failure
 from labkit.cluster.hang_watch import ASK_S
-from labkit.cluster.position import find_culprit
+from labkit.cluster.position import find_culprit, has_moved
 from labkit.errors import ClusterError, RunStopped
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class GangWatch:
         self._peers_by_s = float("inf")
         self._answer_by_s = float("inf")
         self._positions: dict[int, dict[str, Any]] = {}
+        self._positions_before: dict[int, dict[str, Any]] = {}
 
     def attend(self) -> Exception | None:
         """Until the last rank has ended or the first has failed; the failure, if any."""
@@ -89,10 +90,14 @@ class GangWatch:
         if now >= self._answer_by_s:
             return self._judge_hang()
         if self.hang is not None and self._kill_at_s == float("inf") and now >= self.hang.due_s:
-            self._positions.clear()
-            self._answer_by_s = now + ASK_S
-            self.gang.tell_ranks("where")
+            self._positions_before = {}
+            self._ask_positions()
         return None
+
+    def _ask_positions(self) -> None:
+        self._positions = {}
+        self._answer_by_s = time.monotonic() + ASK_S
+        self.gang.tell_ranks("where")
 
     def _lost_scheduler(self) -> bool:
         return self.gang.cluster.client.status != "running"
@@ -110,7 +115,14 @@ class GangWatch:
         silent_s = time.monotonic() - self.hang.last_s
         if time.monotonic() < self.hang.due_s:  # a step came meanwhile
             return None
-        if any(said["doing"] for said in self._positions.values()) and self.hang.excuse():
+        all_answer = len(self._positions) == self.gang.num_ranks
+        if all_answer and not self._positions_before:
+            self._positions_before = self._positions
+            self._ask_positions()
+            return None
+        moving = all_answer and has_moved(self._positions_before, self._positions)
+        busy = any(said["doing"] for said in self._positions.values())
+        if (moving or busy) and self.hang.excuse():
             return None
         rank, why = find_culprit(self._positions, self.gang.num_ranks)
         return Failure(

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 LEAST_S = 6.0  # a busy machine may hold up fast steps for so long
-MOST_S = 8.5  # asking the ranks takes a second more: a hang is known within 10 s
+MOST_S = 7.5  # asking the ranks twice takes two seconds more: a hang is known within 10 s
 STEPS = 20  # medians that a run may be silent for
 SLOW_STEPS = 3  # the same where a single step takes longer than MOST_S allows
 ASK_S = 1.0  # for the answers of the ranks

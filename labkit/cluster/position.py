@@ -56,6 +56,13 @@ def find_culprit(positions: Mapping[int, Mapping[str, Any]], world_size: int) ->
     return rank, f"{behind}at {positions[rank]['at']}"
 
 
+def has_moved(
+    before: Mapping[int, Mapping[str, Any]], after: Mapping[int, Mapping[str, Any]]
+) -> bool:
+    """Whether any rank has started a collective between two answers: then the run is only slow."""
+    return any(after[rank]["collectives"] > before[rank]["collectives"] for rank in after)
+
+
 def _innermost_line() -> str:
     frame: FrameType | None = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None and any(each in frame.f_code.co_filename for each in _LIBRARIES):

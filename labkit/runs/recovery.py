@@ -9,6 +9,7 @@ this process decides, and the record says so.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -279,9 +280,21 @@ class Recovery:
             return obstacle
         return _with_note(self._failed, f"the run could not go on: {obstacle}")
 
+    def _give_up_place(self) -> None:
+        """Workers are kept for an attempt that is not going to be."""
+        from labkit.cluster.reservation import release
+
+        following = Supervision(run=self.run, attempt=self._num_starts).gang
+        client = self.cluster.client
+        if client.status == "running":
+            with contextlib.suppress(OSError, TimeoutError):
+                client.run_on_scheduler(release, following)
+
     def _finish(self, gang: Gang, error: Exception | None) -> None:
         if self._stopping and error is not None:
             error = RunStopped(f"run {self.run} was stopped")
+        if gang.progress.failure is not None:
+            self._give_up_place()
         with self._lock:
             end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
         try:
