@@ -32,6 +32,7 @@ from labkit.cluster.shared_files import home_hosts
 STATE = "labkit-reservations"
 TURN_S = 2.0  # of tasks that waited
 SHARED_S = 2.0  # a preprocessing that has not asked for so long has ended
+FOLLOW_S = 2.0  # within which the next attempt at a run asks
 LEFT_S = 15.0  # who has not asked for so long has left the line
 
 
@@ -121,7 +122,9 @@ def release(run: str, following: Request | None = None, *, dask_scheduler: Sched
     desk.held.pop(run, None)
     desk.line.pop(run, None)
     if following is not None:
-        ticket = _Ticket(client=following.client, request=following, asked_s=time.monotonic())
+        # It may never come: then its place is void soon.
+        asked_s = time.monotonic() - LEFT_S + FOLLOW_S
+        ticket = _Ticket(client=following.client, request=following, asked_s=asked_s)
         desk.line = {following.run: ticket} | desk.line
 
 

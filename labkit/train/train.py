@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from labkit.runs.record import RunRecord
     from labkit.runs.run import Run
 
+MOST_QUEUE_S = 7 * 86_400.0  # a week; no lock can wait for ever
+
 
 def train(
     workload: str | Workload | None,
@@ -117,8 +119,10 @@ def train(
         if emulate is None:
             emulate, time_scale = emulation_of(saved)
     workload, plan = find_workload(workload), plan or Plan()
-    if not queue_s >= 0:
-        raise SettingError(f"queue_s={queue_s} is no time to wait; choose 0 or more seconds")
+    if not 0 <= queue_s <= MOST_QUEUE_S:
+        raise SettingError(
+            f"queue_s={queue_s} is no time to wait; choose 0 to {MOST_QUEUE_S:.0f} seconds"
+        )
     device = find_emulated(emulate, time_scale)
     plan.validate(workload, cluster.num_workers)
     if device is not None:

@@ -129,9 +129,10 @@ def test_a_queued_run_says_its_place_and_learns_the_same_as_one_that_did_not_wai
     assert [device["rank"] for device in record.devices] == [0, 1]
 
 
-def test_a_time_to_wait_below_zero_is_refused(cluster4: Cluster) -> None:
-    with pytest.raises(SettingError, match="queue_s=-1 is no time to wait; choose 0 or more"):
-        labkit.train("digits", None, cluster4, steps=1, queue_s=-1)
+@pytest.mark.parametrize("queue_s", [-1, float("inf"), float("nan")])
+def test_what_is_no_time_to_wait_is_refused(cluster4: Cluster, queue_s: float) -> None:
+    with pytest.raises(SettingError, match=r"queue_s=.* is no time to wait; choose 0 to 604800"):
+        labkit.train("digits", None, cluster4, steps=1, queue_s=queue_s)
 
 
 @pytest.fixture
