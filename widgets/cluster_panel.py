@@ -111,4 +111,5 @@ def _about(cluster: Cluster) -> str:
             f" {len(cluster.workers)} workers share {cluster.num_cores} cores: nothing here can "
             f"run more than {cluster.num_cores} times as fast as one worker."
         )
-    return f'<p class="lab-why">{escape(cluster.why)}.{escape(cores)} {link}</p>{workers}'
+    why = f"{cluster.why}. {cluster.backend_why}."
+    return f'<p class="lab-why">{escape(why)}{escape(cores)} {link}</p>{workers}'

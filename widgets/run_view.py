@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from labkit.errors import LabError
 from labkit.figures.attribution import attribution_figure
 from labkit.figures.comm_bytes import comm_bytes_figure
+from labkit.figures.load import load_figure
 from labkit.figures.loss import LossPicture
 from labkit.figures.memory import memory_figure
 from labkit.figures.overlay import overlay_figure
@@ -52,10 +53,11 @@ class RunView:
         self.staleness = new_image("lab-picture-staleness")
         self.bytes = new_image("lab-picture-bytes")
         self.memory = new_image("lab-picture-memory")
+        self.load = new_image("lab-picture-load")
         self.tabs = {
             "Loss & timeline": _stack(self.about, self.loss, self.timeline),
             "Where the time went": _stack(
-                self.time_about, self.attribution, self.overlay, self.staleness
+                self.time_about, self.attribution, self.overlay, self.load, self.staleness
             ),
             "Bytes & memory": _stack(self.bytes_about, self.bytes, self.memory),
         }
@@ -92,7 +94,9 @@ class RunView:
 
     def _begin(self, record: RunRecord, theme: Theme) -> None:
         self._pictures = (LossPicture(record, theme), TimelinePicture(record, theme))
-        for image in (self.attribution, self.overlay, self.staleness, self.bytes, self.memory):
+        for image in (
+            self.attribution, self.overlay, self.load, self.staleness, self.bytes, self.memory
+        ):  # fmt: skip
             image.clear()
         self.about.value = hint("The ranks are starting ...")
         self.time_about.value = self.bytes_about.value = hint(LATER)
@@ -120,6 +124,8 @@ class RunView:
             self.overlay.clear()
             self.time_about.value = note(str(error), "Ideal") + startup(record)
         _show(self.staleness, lambda: staleness_figure(record, theme), bool(record.staleness))
+        busy = any(sample.busy is not None for sample in record.load)
+        _show(self.load, lambda: load_figure(record, theme), busy)
         _show(self.bytes, lambda: comm_bytes_figure(record, theme=theme), has_bytes(record))
         _show(
             self.memory,

@@ -22,7 +22,7 @@ def own_cluster(num_workers: int, address: str | None) -> Iterator[Cluster]:
     from labkit.cluster.launch import launch
 
     with launch(num_workers if address is None else None, address=address) as cluster:
-        say(cluster.why)
+        say(f"{cluster.why}. {cluster.backend_why}.")
         yield cluster
 
 

@@ -72,6 +72,21 @@ address = click.option("--address", help="Use the Dask scheduler that runs there
 workload = click.option(
     "--workload", required=True, metavar="NAME", help=f"One of {', '.join(WORKLOADS)}."
 )
+
+
+def workload_or_resumed(command: Command) -> Command:
+    """The options that say what is trained: a workload, or a run to go on with."""
+    names = ", ".join(WORKLOADS)
+    resume = click.option(
+        "--resume",
+        metavar="RUN",
+        help="Go on from the newest checkpoint of a kept run, or in that folder. What is not given "
+        "is taken from it; any option of the plan makes a new plan.",
+    )
+    name = click.option("--workload", metavar="NAME", help=f"One of {names}.")
+    return name(resume(command))
+
+
 runs = click.option(
     "--runs",
     type=click.Path(path_type=Path),
@@ -112,7 +127,23 @@ def workload_from(name: str, options: Mapping[str, Any]) -> Workload:
     Raises:
         WorkloadError: an unknown name, or a value that no workload can have.
     """
-    return find_workload(name).with_settings(**_given(options, _WORKLOAD_HELP))
+    return with_settings(find_workload(name), options)
+
+
+def with_settings(workload: Workload, options: Mapping[str, Any]) -> Workload:
+    """A workload with the settings that a command's options describe.
+
+    Raises:
+        WorkloadError: a value that no workload can have.
+    """
+    return workload.with_settings(**_given(options, _WORKLOAD_HELP))
+
+
+def plan_is_given() -> bool:
+    """Whether the command line has any option of the plan."""
+    ctx = click.get_current_context()
+    sources = (ctx.get_parameter_source(name) for name in _PLAN_HELP)
+    return click.core.ParameterSource.COMMANDLINE in sources
 
 
 def _given(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

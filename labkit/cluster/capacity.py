@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Literal
 
@@ -19,8 +20,9 @@ def choose_kind(
 ) -> tuple[DeviceKind, str]:
     """GPU or CPU workers, and why, as a sentence for people.
 
-    GPUs are taken when every worker gets one of its own. ``auto`` falls back to CPU workers and
-    says so; ``gpu`` insists.
+    ``auto`` takes GPUs when every worker gets one of its own, else CPU workers, and says so:
+    ranks that share a GPU do not show what as many GPUs would do. ``gpu`` insists, and lets workers
+    share GPUs when there are more of them.
 
     Raises:
         SettingError: ``device="gpu"`` cannot be had, or an unknown device.
@@ -34,16 +36,24 @@ def choose_kind(
     cores = f"so CPU workers share {devices.num_cores} processor cores"
     if device == "cpu":
         return "cpu", f"{devices.why}, but CPU workers were asked for, {cores}"
-    obstacle = ""
-    if find_spec("dask_cuda") is None:
-        obstacle = f"dask-cuda is not installed ({INSTALL_GPU})"
-    elif num_workers is not None and num_workers > devices.count:
-        obstacle = f"{num_workers} workers need one each"
-    if not obstacle:
-        return "gpu", devices.why
-    if device == "gpu":
+    obstacle = _obstacle(devices)
+    if device == "gpu" and obstacle:
         raise SettingError(f"device='gpu': {devices.why}, but {obstacle}; or use device='cpu'")
-    return "cpu", f"{devices.why}, but {obstacle}, {cores}"
+    if device == "auto" and not obstacle and (num_workers or 0) > devices.count:
+        obstacle = f"{num_workers} workers need one each (device='gpu' lets them share)"
+    if obstacle:
+        return "cpu", f"{devices.why}, but {obstacle}, {cores}"
+    return "gpu", devices.why
+
+
+def _obstacle(devices: Devices) -> str:
+    """What keeps workers from using these GPUs, and what to do; empty when nothing does."""
+    if find_spec("dask_cuda") is None:
+        return f"dask-cuda is not installed ({INSTALL_GPU})"
+    torch_version = version("torch")  # of the package's metadata: torch itself is not loaded
+    if torch_version.endswith("+cpu") and not devices.stand_in:
+        return f"torch {torch_version} is a build without CUDA (install torch's default build)"
+    return ""
 
 
 def free_memory_bytes() -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+
 from distributed import Scheduler, SchedulerPlugin
 
 
@@ -11,13 +14,15 @@ class ClientWatch(SchedulerPlugin):
     Args:
         name: of the worker plugin, and of this one.
         client: identifier of the client to watch.
+        folder: the lab's on storage that all hosts share, which goes with it; empty for none.
     """
 
     idempotent = True
 
-    def __init__(self, name: str, client: str) -> None:
+    def __init__(self, name: str, client: str, folder: str = "") -> None:
         self.name = name
         self.client = client
+        self.folder = folder
 
     async def start(self, scheduler: Scheduler) -> None:
         """Remember the scheduler."""
@@ -31,5 +36,7 @@ class ClientWatch(SchedulerPlugin):
     async def _clear_away(self) -> None:
         if self.name in self.scheduler.worker_plugins:
             await self.scheduler.unregister_worker_plugin(None, self.name)
+        if self.folder:
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         if self.name in self.scheduler.plugins:
             await self.scheduler.unregister_scheduler_plugin(self.name)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
+from labkit.cluster.backend import ON_CORES, Backend
+from labkit.cluster.shared_files import remove
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
 
     from labkit.cluster.gang import Gang
+    from labkit.cluster.hang_watch import HangWatch
+    from labkit.cluster.supervision import Supervision
     from labkit.preprocess.dataset import Dataset
     from labkit.project.profile import ModelProfile
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
+RESTART_S = 10.0
 CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
 
 logger = logging.getLogger(__name__)
@@ -47,6 +52,10 @@ class Cluster:
         folder: private folder on the workers' host for data, removed when the cluster closes.
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
+        ranks_use: the backend and device of the ranks.
+        trusted_network: over which ranks on several hosts may talk; empty keeps a run on one host.
+        shares_files: whether all hosts see what any of them writes into ``folder``.
+        on_shared_storage: whether ``folder`` is on storage that the user named for it.
     """
 
     def __init__(
@@ -68,8 +77,13 @@ class Cluster:
         self.plugin_name = name
         self.topic = name
         self.closed = False
+        self._closing = False
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
+        self.ranks_use: Backend = ON_CORES
+        self.trusted_network = ""
+        self.shares_files = True
+        self.on_shared_storage = False
         self._owned = owned
         self._gangs: dict[str, Gang] = {}
         self._workers: list[dict[str, Any]] = []
@@ -105,24 +119,39 @@ class Cluster:
 
     @property
     def backend(self) -> str:
-        """``nccl`` where every rank has a GPU of its own, else ``gloo``."""
-        return "nccl" if self.kind == "gpu" else "gloo"
+        """``nccl`` where every rank has a real GPU of its own, else ``gloo``."""
+        return self.ranks_use.name
+
+    @property
+    def backend_why(self) -> str:
+        """One sentence: which backend, and why that one."""
+        return self.ranks_use.why
 
     @property
     def rank_device(self) -> str:
         """The device of a rank as the rank sees it."""
-        return "cuda:0" if self.kind == "gpu" else "cpu"
+        return self.ranks_use.rank_device
 
     @property
     def dashboard_url(self) -> str:
-        """Address of Dask's own dashboard, empty where bokeh is not installed."""
+        """Address of Dask's own dashboard; empty where there is none, as is usual here."""
         from importlib.util import find_spec
 
-        return str(self.client.dashboard_link) if find_spec("bokeh") else ""
+        try:
+            return str(self.client.dashboard_link or "") if find_spec("bokeh") else ""
+        except KeyError:  # the scheduler has closed its web pages
+            return ""
+
+    @property
+    def doors(self) -> list[str]:
+        """Where somebody could come in, and how each door is locked, in plain sentences."""
+        from labkit.cluster.doors import describe_doors
+
+        return describe_doors(self)
 
     def alive_workers(self) -> list[str]:
         """Addresses of the workers that are there now."""
-        if self.closed:
+        if self.closed or self.client.status != "running":
             return []
         return worker_addresses(self.client)
 
@@ -153,6 +182,18 @@ class Cluster:
             return {}
         return answers
 
+    def restart_workers(self, workers: list[str]) -> None:
+        """Have the nannies of workers that do not answer, such as stopped ones, start them anew."""
+        logger.warning("workers %s do not answer and are started anew", workers)
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            self.client.restart_workers(workers, timeout=RESTART_S, raise_for_error=False)
+
+    def load(self) -> dict[str, dict[str, Any]]:
+        """How busy the device of each worker is now, by address; see ``describe_load``."""
+        from labkit.cluster.load import describe_load
+
+        return self.call_workers(describe_load)
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.num_workers} workers"
         return f"<Cluster {self.kind}, {state}: {self.why}>"
@@ -165,6 +206,7 @@ class Cluster:
         num_ranks: int,
         *args: Any,
         timeout_s: float | None = None,
+        queue_s: float = 0.0,
     ) -> list[Any]:
         """Call ``function(context, *args)`` on ranks and wait for the results.
 
@@ -173,6 +215,7 @@ class Cluster:
                 in a notebook cell.
             num_ranks: ranks, one per worker, between 1 and the number of workers.
             timeout_s: seconds after which the ranks are ended; ``None`` waits for them.
+            queue_s: seconds that they may wait for free workers.
         Returns:
             The results by rank.
         Raises:
@@ -180,7 +223,7 @@ class Cluster:
             RankFailed: the first rank that raised or died, with its traceback.
             TimeoutError: they took longer than ``timeout_s``.
         """
-        gang = self.start_ranks(function, num_ranks, args)
+        gang = self.start_ranks(function, num_ranks, args, queue_s=queue_s)
         try:
             return gang.wait(timeout_s)
         except (TimeoutError, KeyboardInterrupt):
@@ -195,9 +238,15 @@ class Cluster:
         num_ranks: int,
         args: tuple[Any, ...] = (),
         *,
+        per_replica: int = 1,
+        queue_s: float = 0.0,
         on_event: Callable[[int, dict[str, Any]], None] | None = None,
+        on_placed: Callable[[Gang], None] | None = None,
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
+        run: str = "",
+        supervision: Supervision | None = None,
+        hang: HangWatch | None = None,
     ) -> Gang:
         """Like ``run_ranks`` without waiting; see ``Gang``."""
         from labkit.cluster.gang import Gang
@@ -210,13 +259,25 @@ class Cluster:
                 f"{self.num_workers}, or launch more workers"
             )
         return Gang(
-            self, function, num_ranks, args, on_event=on_event, on_end=on_end, origin_s=origin_s
+            self,
+            function,
+            num_ranks,
+            args,
+            per_replica=per_replica,
+            queue_s=queue_s,
+            on_event=on_event,
+            on_placed=on_placed,
+            on_end=on_end,
+            origin_s=origin_s,
+            run=run,
+            supervision=supervision,
+            hang=hang,
         )
 
     def adopt(self, gang: Gang) -> None:
         """Deliver events to this gang from now on."""
         with self._lock:
-            if self.closed:
+            if self.closed or self._closing:
                 raise ClusterError("the cluster is closed; launch a new one")
             self._gangs[gang.run] = gang
 
@@ -249,6 +310,7 @@ class Cluster:
         with self._lock:
             if self.closed:
                 return
+            self._closing = True  # no gang comes after these
             gangs = list(self._gangs.values())
         for gang in gangs:
             gang.inbox.put(("close",))
@@ -259,12 +321,15 @@ class Cluster:
         with self._lock:
             self.closed = True
         atexit.unregister(self._close_at_exit)
-        with contextlib.suppress(OSError, TimeoutError):
-            self.client.unsubscribe_topic("all")
-            self.client.unsubscribe_topic(self.topic)
-            if self._owned is None:
-                self.client.unregister_worker_plugin(self.plugin_name)
-                self.client.unregister_scheduler_plugin(self.plugin_name)
+        if self.client.status == "running":  # else the scheduler has gone, and the workers with it
+            with contextlib.suppress(OSError, TimeoutError):
+                self.client.unsubscribe_topic("all")
+                self.client.unsubscribe_topic(self.topic)
+                if self.on_shared_storage:
+                    self.client.run_on_scheduler(remove, str(self.folder))
+                if self._owned is None:
+                    self.client.unregister_worker_plugin(self.plugin_name)
+                    self.client.unregister_scheduler_plugin(self.plugin_name)
         self.client.close()
         if self._owned is not None:
             self._owned.close(timeout=CLOSE_S)

@@ -11,7 +11,11 @@ worker that leaves on purpose. The end of a worker's connection ends the process
 when the last worker is gone the server exits, and removes the folder if its owner is gone too, so
 nothing survives a notebook that was killed.
 
-Usage: ``python -m labkit.cluster.fork_server FOLDER``
+With ``--private-network`` it and its children get a network of their own, where the kernel allows
+it: then nobody else on the host can reach the ports of the ranks and their store. The file
+``network`` in the folder tells what came of it.
+
+Usage: ``python -m labkit.cluster.fork_server [--private-network] FOLDER``
 """
 
 from __future__ import annotations
@@ -32,11 +36,17 @@ from pathlib import Path
 
 import psutil
 
+from labkit.cluster import private_network
+
 SOCKET_NAME = "ranks.sock"
 PID_FILE = "fork_server.pid"
 OWNER_FILE = "owner.pid"  # written by the process that made the folder
+NETWORK_FILE = "network"  # empty where ranks have a network of their own, else why they have none
+PRIVATE_NETWORK = "--private-network"
+HOST_NETWORK = "no network of their own was asked for"
 LINGER_S = 3.0  # a worker that Dask restarts comes back within this time
 FIRST_WORKER_S = 60.0
+LOOK_S = 0.5  # a server without workers looks so often whether its cluster is still there
 
 # Everything a rank would otherwise import after its fork, slowest first.
 PRELOAD = (
@@ -83,10 +93,13 @@ class ForkServer:
         deadline = time.monotonic() + FIRST_WORKER_S
         while True:
             watched = [self.listener.fileno(), self.wake_read, *self.workers]
-            timeout = None if self.workers else max(0.0, deadline - time.monotonic())
+            left_s = max(0.0, deadline - time.monotonic())
+            timeout = None if self.workers else min(left_s, LOOK_S)
             ready, _, _ = select.select(watched, [], [], timeout)
             if not ready:
-                return
+                if left_s > LOOK_S and self.folder.exists():
+                    continue
+                return  # nobody came, or the cluster was closed before its worker did
             if self.wake_read in ready:
                 self._reap()
             if self.listener.fileno() in ready:
@@ -222,8 +235,11 @@ def owner_lives(folder: Path) -> bool:
         return False
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, private: bool) -> None:
     """Listen, preload, serve, and leave nothing behind."""
+    # First: the kernel wants a process of one thread for this.
+    obstacle = private_network.enter() if private else HOST_NETWORK
+    (folder / NETWORK_FILE).write_text(obstacle)
     server = ForkServer(folder)
     (folder / PID_FILE).write_text(str(os.getpid()))
     for module in PRELOAD:
@@ -242,4 +258,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[-1]), private=PRIVATE_NETWORK in sys.argv[1:-1])

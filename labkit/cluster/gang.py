@@ -5,52 +5,59 @@ from __future__ import annotations
 import logging
 import pickle
 import queue
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.cluster.blame import first_failure
+from labkit.cluster.blame import Failure
 from labkit.cluster.cluster import CALL_S
-from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped
+from labkit.cluster.gang_start import place
+from labkit.cluster.gang_watch import GangWatch, Message
+from labkit.cluster.placing import make_request
+from labkit.errors import LabError, RunStopped
 
 if TYPE_CHECKING:
     from distributed import Future
 
     from labkit.cluster.cluster import Cluster
+    from labkit.cluster.hang_watch import HangWatch
+    from labkit.cluster.place_in_line import Request
     from labkit.cluster.rank_owner import RankEnd
+    from labkit.cluster.supervision import Supervision
 
-START_S = 60.0
-STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
-FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
-RESERVE_S = 3.0
-COLLECTIVE_S = 120.0
+TELL_S = 1.0
+END_S = 5.0
 
 GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
 
 logger = logging.getLogger(__name__)
 
 
-def call_ranks(
-    cluster: Cluster, function: Callable[..., Any], num_ranks: int, args: tuple[Any, ...] = ()
-) -> list[Any]:
-    """Run ``function(context, *args)`` on ranks and wait; its results by rank."""
-    gang = Gang(cluster, function, num_ranks, args)
-    return gang.wait()
+def new_run() -> str:
+    """An identifier for a run: when it started, and what no other has."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What the watching thread knows; read by others under the gang's condition."""
+class Progress:
+    """What the watching thread knows; read by others under the gang's condition.
+
+    Attributes:
+        failure: why it failed; ``None`` also when it was stopped or closed.
+        noticed_s: wall clock when that was known here.
+        decision: the event by which the ranks' leader said how the run goes on after that.
+    """
 
     status: GangStatus = "starting"
     started: set[int] = field(default_factory=set)
     ends: dict[int, RankEnd] = field(default_factory=dict)
     error: Exception | None = None
+    failure: Failure | None = None
+    noticed_s: float = 0.0
+    decision: dict[str, Any] | None = None
     stopping: bool = False
     started_s: float | None = None
 
@@ -64,9 +71,16 @@ class Gang:
             functions defined in a notebook travel by value.
         num_ranks: workers it takes, all at once.
         args: further arguments.
+        per_replica: neighbouring ranks that belong on one host.
+        queue_s: seconds that it may wait in the line for its workers, which its watching thread
+            then does; 0 waits some seconds here.
         on_event: called on the watching thread with ``(rank, event)`` for each live event.
+        on_placed: called once it has its workers, with the gang.
         on_end: called there once, before waiters wake, with the gang.
         origin_s: wall clock of the user's call, the zero of ``context.now()``.
+        run: its identifier, from ``new_run``; empty makes one.
+        supervision: of a run that may be started again; its ranks elect a leader.
+        hang: tells when such a run does not go on; ``None`` waits for ever.
     Raises:
         BusyError: fewer free workers than ranks; nothing was started.
         ClusterError: the cluster is closed.
@@ -79,33 +93,46 @@ class Gang:
         num_ranks: int,
         args: tuple[Any, ...] = (),
         *,
+        per_replica: int = 1,
+        queue_s: float = 0.0,
         on_event: Callable[[int, dict[str, Any]], None] | None = None,
+        on_placed: Callable[[Gang], None] | None = None,
         on_end: Callable[[Gang], None] | None = None,
         origin_s: float | None = None,
+        run: str = "",
+        supervision: Supervision | None = None,
+        hang: HangWatch | None = None,
     ) -> None:
         import cloudpickle
 
         self.cluster = cluster
         self.num_ranks = num_ranks
-        self.run = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.supervision = supervision
+        self.hang = hang
+        self.run = run or new_run()
         self.origin_s = time.time() if origin_s is None else origin_s
+        self.per_replica = per_replica
+        self.queue_s = queue_s
+        self.position = 0
         self.on_event = on_event
+        self.on_placed = on_placed
         self.on_end = on_end
         self.program: bytes = cloudpickle.dumps((function, args))
-        self.inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.changed = threading.Condition()
-        self.progress = _Progress()
+        self.progress = Progress()
         self.workers: list[str] = []
         self.futures: list[Future[Any]] = []
         self.placed_s = 0.0
         cluster.adopt(self)
         self.thread = threading.Thread(target=self._watch, name=f"gang-{self.run}", daemon=True)
-        try:
-            self._place()
-        except BaseException:
-            self._end_ranks()
-            self._give_back()
-            raise
+        if not queue_s:
+            try:
+                place(self)
+            except BaseException:
+                self._end_ranks()
+                self._give_back()
+                raise
         self.thread.start()
 
     # -- what a user of the gang sees ----------------------------------------------------------
@@ -153,62 +180,14 @@ class Gang:
         """What each rank printed (its tail), once it has ended."""
         return {rank: end.output for rank, end in sorted(self.progress.ends.items())}
 
-    # -- starting ------------------------------------------------------------------------------
+    def rank_pids(self) -> dict[int, int]:
+        """Process of each rank that runs, on its host."""
+        from labkit.cluster.rank_tasks import rank_pid
 
-    def _place(self) -> None:
-        """Reserve workers, deliver the program, submit one pinned task per rank."""
-        from labkit.cluster.rank_tasks import host_rank, prepare
-
-        client, plugin = self.cluster.client, self.cluster.plugin_name
-        self.workers = self._reserve()
-        first = self.workers[0]
-        with_store = self.num_ranks > 1
-        answer = client.run(prepare, plugin, self.run, self.program, with_store, workers=[first])
-        store, why = answer[first]
-        if why:
-            raise ClusterError(why)
-        if with_store:
-            client.run(prepare, plugin, self.run, self.program, False, workers=self.workers[1:])
-        self.placed_s = time.time() - self.origin_s
-        settings = {
-            "run": self.run,
-            "world_size": self.num_ranks,
-            "store": store,
-            "backend": self.cluster.backend,
-            "device": self.cluster.rank_device,
-            "sys_path": (*sys.path, str(Path.cwd())),
-            "origin_s": self.origin_s,
-            "timeout_s": COLLECTIVE_S,
-        }
-        if self.cluster.closed:
-            raise ClusterError(f"the cluster was closed while run {self.run} was starting")
-        for rank, worker in enumerate(self.workers):
-            future = client.submit(
-                host_rank,
-                plugin,
-                self.cluster.topic,
-                {**settings, "rank": rank},
-                key=f"rank-{rank}-{self.run}",
-                workers=[worker],
-                allow_other_workers=False,
-                pure=False,
-                retries=0,
-            )
-            future.add_done_callback(lambda f, r=rank: self.inbox.put(("ended", r, f)))
-            self.futures.append(future)
-
-    def _reserve(self) -> list[str]:
-        from labkit.cluster.reservation import reserve
-
-        client = self.cluster.client
-        deadline = time.monotonic() + RESERVE_S
-        while True:
-            workers, why = client.run_on_scheduler(reserve, self.run, self.num_ranks, client.id)
-            if workers:
-                return list(workers)
-            if time.monotonic() > deadline or self.num_ranks > self.cluster.num_workers:
-                raise BusyError(f"{why}; wait for the other work to end, or use fewer devices")
-            time.sleep(0.05)
+        packet = (rank_pid, self.cluster.plugin_name, self.run)
+        pids = self.cluster.call_workers(*packet, workers=self.workers)
+        found = {rank: pids.get(worker) for rank, worker in enumerate(self.workers)}
+        return {rank: pid for rank, pid in found.items() if pid}
 
     # -- watching ------------------------------------------------------------------------------
 
@@ -216,7 +195,11 @@ class Gang:
         """Thread: handle what arrives until every rank has ended; then tell the waiters."""
         error: Exception | None = None
         try:
-            error = self._attend()
+            if self.queue_s:
+                place(self)
+            error = GangWatch(self).attend()
+        except LabError as expected:
+            error = expected
         except Exception as unexpected:
             logger.exception("watching run %s failed", self.run)
             error = unexpected
@@ -238,124 +221,39 @@ class Gang:
             self.progress.status = "stopped" if stopped else "failed" if error else "done"
             self.changed.notify_all()
 
-    def _attend(self) -> Exception | None:
-        """Until the last rank has ended or the first has failed; the failure, if any."""
-        start_deadline = time.monotonic() + START_S
-        kill_at: float | None = None
-        while len(self.progress.ends) < self.num_ranks:
-            now = time.monotonic()
-            deadline = kill_at or (start_deadline if self.status == "starting" else now + 1.0)
-            try:
-                message = self.inbox.get(timeout=max(0.0, deadline - now))
-            except queue.Empty:
-                if kill_at is not None:
-                    return RunStopped(f"run {self.run} was stopped; its ranks had to be ended")
-                if self.status == "starting":
-                    missing = sorted(set(range(self.num_ranks)) - self.progress.started)
-                    return RankFailed(
-                        f"ranks {missing} did not start within {START_S:.0f} s", rank=missing[0]
-                    )
-                continue
-            if message[0] == "stop" and kill_at is None:
-                self.progress.stopping = True
-                kill_at = time.monotonic() + STOP_GRACE_S
-                self._ask_to_stop()
-            elif message[0] == "close":
-                return ClusterError(f"the cluster was closed while run {self.run} was on it")
-            elif message[0] == "events":
-                rank, pickled = message[1:]
-                for event in pickle.loads(pickled):
-                    self._handle_event(rank, event)
-            elif message[0] in ("ended", "lost"):
-                failure = self._handle_end(*message)
-                if failure is not None:
-                    return failure
-        return None
-
-    def _handle_event(self, rank: int, event: dict[str, Any]) -> None:
-        if event["type"] == "started":
-            with self.changed:
-                self.progress.started.add(rank)
-                if len(self.progress.started) == self.num_ranks:
-                    self.progress.status = "running"
-                    self.progress.started_s = event["at_s"]
-                    self.changed.notify_all()
-        elif self.on_event is not None:
-            self.on_event(rank, event)
-
-    def _handle_end(
-        self, what: str, who: Any, future: Future[Any] | None = None
-    ) -> Exception | None:
-        """Note the end of a rank, or the loss of a worker; the failure to report, if it is one."""
-        self._note_end(what, who, future)
-        if all(end.status == "done" for end in self.progress.ends.values()):
-            return None
-        # Others fail because of the first: give them a moment, then name the cause.
-        deadline = time.monotonic() + FAILURE_GRACE_S
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                message = self.inbox.get(timeout=left)
-            except queue.Empty:
-                break
-            if message[0] in ("ended", "lost"):
-                self._note_end(*message)
-        return first_failure(list(self.progress.ends.values()), self.progress.stopping, self.run)
-
-    def _note_end(self, what: str, who: Any, future: Future[Any] | None = None) -> None:
-        from labkit.cluster.rank_owner import RankEnd
-
-        if what == "lost":
-            if who in self.workers:
-                rank = self.workers.index(who)
-                self.progress.ends.setdefault(
-                    rank,
-                    RankEnd(
-                        rank=rank,
-                        status="died",
-                        error=f"its worker {who} was lost",
-                        at_s=time.time(),
-                    ),
-                )
-            return
-        assert future is not None
-        if future.status == "finished":
-            self.progress.ends[who] = future.result(timeout=10)
-        else:
-            self.progress.ends.setdefault(
-                who,
-                RankEnd(
-                    rank=who,
-                    status="died",
-                    error=f"its task was {future.status}, its worker {self.workers[who]} is gone",
-                    at_s=time.time(),
-                ),
-            )
-
     # -- ending --------------------------------------------------------------------------------
 
-    def _ask_to_stop(self) -> None:
-        from labkit.cluster.rank_tasks import stop_rank
+    def tell_ranks(self, command: Any, timeout_s: float = TELL_S) -> None:
+        """Hand a command to the ranks that are there; see ``rank_process``."""
+        from labkit.cluster.rank_tasks import tell_rank
 
-        self._on_workers(stop_rank, STOP_GRACE_S)
+        self._on_workers(tell_rank, command, timeout_s=timeout_s)
 
     def _end_ranks(self) -> None:
         from labkit.cluster.rank_tasks import end_rank
 
         self._on_workers(end_rank)
         # The tasks return once the processes are gone; only then is a worker free again.
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + END_S
         alive = self.cluster.alive_workers()
+        stuck = []
         for future, worker in zip(self.futures, self.workers, strict=False):
             while worker in alive and not future.done() and time.monotonic() < deadline:
                 time.sleep(0.01)
+            if worker in alive and not future.done():
+                stuck.append(worker)
+        if stuck:
+            self.cluster.restart_workers(stuck)
 
-    def _on_workers(self, function: Callable[..., None], timeout_s: float = CALL_S) -> None:
+    def _on_workers(
+        self, function: Callable[..., None], *args: Any, timeout_s: float = CALL_S
+    ) -> None:
         """Call a function on those of the run's workers that are still there."""
-        alive = [w for w in self.workers if w in self.cluster.alive_workers()]
+        there = self.cluster.alive_workers()
+        alive = [worker for worker in self.workers if worker in there]
         if alive and not self.cluster.closed:
-            self.cluster.call_workers(
-                function, self.cluster.plugin_name, self.run, workers=alive, timeout_s=timeout_s
-            )
+            packet = (self.cluster.plugin_name, self.run, *args)
+            self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
 
     def _give_back(self) -> None:
         """Forget the tasks and free the workers."""
@@ -367,5 +265,15 @@ class Gang:
             if self.futures:
                 # Forget them at once, or Dask would run a lost rank again on another worker.
                 client.cancel(self.futures, force=True)
-            client.run_on_scheduler(release, self.run)
+            client.run_on_scheduler(release, self.run, self._following())
         self.futures = []
+
+    def _following(self) -> Request | None:
+        """What the next attempt at the run will ask for, if there is to be one."""
+        failure, supervision = self.progress.failure, self.supervision
+        if supervision is None or failure is None or self.progress.stopping:
+            return None
+        if not (supervision.recoverable and failure.is_recoverable):
+            return None
+        name = replace(supervision, attempt=supervision.attempt + 1).gang
+        return make_request(self.cluster, name, self.num_ranks, self.per_replica, first=True)

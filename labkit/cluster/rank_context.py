@@ -21,9 +21,14 @@ class RankContext:
         local_rank: place among the gang's ranks on this host.
         device: ``"cpu"``, or ``"cuda:0"``: a rank sees only its own GPU.
         backend: ``"gloo"`` or ``"nccl"``.
+        gpu: index or UUID of the worker's GPU, as the driver knows it; empty on a CPU worker.
         origin_s: wall clock (``time.time``) of the call that started the run.
         send: hands one live event to the client, batched and bounded; never blocks.
         stop_flag: set when the user pressed Stop.
+        commit: notes something as done for all ranks, see ``Member.commit``; ``None`` without a
+            leader.
+        doing: what the program does instead of steps, such as writing a checkpoint; empty while
+            steps go on. A run is not taken to hang meanwhile.
     """
 
     run: str
@@ -34,7 +39,10 @@ class RankContext:
     backend: str
     origin_s: float
     send: Callable[[dict[str, Any]], None]
+    gpu: str = ""
     stop_flag: threading.Event = field(default_factory=threading.Event)
+    commit: Callable[[str], bool] | None = None
+    doing: str = ""
     _clock_offset_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -47,6 +55,14 @@ class RankContext:
     def emit(self, event: dict[str, Any]) -> None:
         """Send a live event (small, picklable) to the client; order is kept per rank."""
         self.send(event)
+
+    def may_finish(self, what: str) -> bool:
+        """Whether this rank finishes something for all: the leader; rank 0 where none is elected.
+
+        Args:
+            what: the name of it, such as ``step-000040``; kept for later leaders.
+        """
+        return self.rank == 0 if self.commit is None else self.commit(what)
 
     @property
     def stop_requested(self) -> bool:

@@ -33,6 +33,7 @@ from typing import Literal
 from distributed import Worker, WorkerPlugin
 
 from labkit.cluster import fork_server
+from labkit.cluster.addresses import LOOPBACK
 from labkit.cluster.rank_process import RankJob
 from labkit.errors import ClusterError
 
@@ -41,6 +42,8 @@ START_SERVER_S = 30.0
 FORK_S = 60.0  # the first fork waits until the server has imported torch
 EXIT_S = 2.0
 OUTPUT_TAIL_BYTES = 8_192
+SILENT_S = 0.75  # after so long without a message, the owner looks at its rank's process
+STOPPED_LOOKS = 2  # a rank that is seen stopped so often in a row is reported
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class RankEnd:
         traceback: the rank's traceback.
         output: the tail of what it printed.
         at_s: wall clock of the end, to find the first failure of a gang.
+        worker_lost: whether its worker is gone, too.
     """
 
     rank: int
@@ -65,6 +69,7 @@ class RankEnd:
     traceback: str = ""
     output: str = ""
     at_s: float = 0.0
+    worker_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +79,15 @@ class _Child:
     control: Connection
     exit_pipe: int
     pidfd: int | None = None
+    pid: int = 0
+
+    def is_stopped(self) -> bool:
+        """Whether the process is suspended, as by SIGSTOP: state T in proc(5)."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # not known yet, or gone
+            return False
+        return state == "T"
 
     def kill(self) -> None:
         """SIGKILL; through the pidfd, so never to a stranger that got the same pid."""
@@ -108,13 +122,15 @@ class RankOwner(WorkerPlugin):
     Args:
         name: name of the plugin, one per cluster object of a client.
         folder_name: name of the cluster's folder in the temporary directory of each host.
+        private_network: whether ranks get a network of their own, which only they can reach.
     """
 
     idempotent = True
 
-    def __init__(self, name: str, folder_name: str) -> None:
+    def __init__(self, name: str, folder_name: str, *, private_network: bool = False) -> None:
         self.name = name
         self.folder_name = folder_name
+        self.private_network = private_network
 
     async def setup(self, worker: Worker) -> None:
         """Leave the notebook's process group, and have a fork server on this host."""
@@ -123,7 +139,7 @@ class RankOwner(WorkerPlugin):
             os.setsid()
         self.worker = worker
         self.ranks = _Ranks()
-        self.store: tuple[_Child, tuple[str, int]] | None = None
+        self.stores: dict[str, tuple[_Child, int]] = {}  # process and port, by address
         self.server: subprocess.Popen[bytes] | None = None
         self.connection: socket.socket | None = None
         self.lock = threading.RLock()
@@ -135,9 +151,9 @@ class RankOwner(WorkerPlugin):
         with self.lock:
             for child in self.ranks.children.values():
                 child.kill()
-            if self.store is not None:
-                self.store[0].close()
-                self.store = None
+            for store, _ in self.stores.values():
+                store.close()
+            self.stores.clear()
             if self.connection is not None:
                 with contextlib.suppress(OSError):
                     self.connection.send(b"bye")
@@ -166,9 +182,10 @@ class RankOwner(WorkerPlugin):
             return self.connection
 
     def _start_server(self) -> socket.socket:
+        options = [fork_server.PRIVATE_NETWORK] if self.private_network else []
         with open(self.folder / SERVER_LOG, "ab") as output:
             self.server = subprocess.Popen(
-                [sys.executable, "-m", "labkit.cluster.fork_server", str(self.folder)],
+                [sys.executable, "-m", "labkit.cluster.fork_server", *options, str(self.folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -176,7 +193,11 @@ class RankOwner(WorkerPlugin):
                 env={
                     **without_worker_malloc(os.environ),
                     "OMP_NUM_THREADS": "1",
+                    # Whatever asks for GPUs while it loads must not start CUDA: ranks are forked.
+                    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
                     "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "torch"),
+                    # Without it every rank says that no name server tells its own host's name.
+                    "TORCH_CPP_LOG_LEVEL": "ERROR",
                 },
             )
         deadline = time.monotonic() + START_SERVER_S
@@ -208,27 +229,32 @@ class RankOwner(WorkerPlugin):
             os.close(exit_write)
         return _Child(control, exit_read)
 
-    def open_store(self) -> tuple[str, int]:
-        """Host and port of this worker's rendezvous store; starts one if there is none."""
+    def open_store(self, address: str = LOOPBACK) -> tuple[str, int]:
+        """This worker's rendezvous store on an address of this host; starts one if there is none.
+
+        Returns:
+            The address and the port.
+        """
         with self.lock:
-            if self.store is not None:
-                child, address = self.store
+            if address in self.stores:
+                child, port = self.stores[address]
                 if not child.control.poll():  # readable means closed: its server has gone
-                    return address
+                    return address, port
                 child.close()
             child = self.fork("store")
             try:
+                child.control.send(address)
                 if not child.control.poll(FORK_S):
                     raise EOFError
-                address = ("127.0.0.1", int(child.control.recv()))
-            except EOFError:
+                port = int(child.control.recv())
+            except (EOFError, OSError):
                 child.close()
                 raise ClusterError(
-                    f"the rendezvous store did not start within {FORK_S:.0f} s: "
+                    f"the rendezvous store did not start on {address} within {FORK_S:.0f} s: "
                     f"{self._server_log()}"
                 ) from None
-            self.store = (child, address)
-            return address
+            self.stores[address] = (child, port)
+            return address, port
 
     def run_rank(self, job: RankJob, topic: str) -> RankEnd:
         """Fork a rank, forward its events, and wait for its end. Blocks the task's thread."""
@@ -259,9 +285,20 @@ class RankOwner(WorkerPlugin):
 
     def _attend(self, child: _Child, job: RankJob, topic: str) -> RankEnd:
         """Handle a rank's messages until its last one."""
+        looks = 0
         while True:
+            if not child.control.poll(SILENT_S):
+                looks = looks + 1 if child.is_stopped() else 0
+                if looks == STOPPED_LOOKS:
+                    since_s = time.time() - looks * SILENT_S
+                    why = "its process is suspended by a signal"
+                    stopped = {"type": "stopped", "why": why, "since_s": since_s}
+                    self._log(topic, job, pickle.dumps([stopped]))
+                continue
             kind, *rest = child.control.recv()
+            looks = 0
             if kind == "hello":
+                child.pid = rest[0]
                 child.pidfd = os.pidfd_open(rest[0])
                 if job.run in self.ranks.ended:
                     child.kill()

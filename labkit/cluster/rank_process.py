@@ -14,13 +14,20 @@ import traceback
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from labkit.cluster import private_network
+from labkit.cluster.blame import follows_another
+from labkit.cluster.member import Member, StoreRegister
+from labkit.cluster.position import tell_position
 from labkit.cluster.rank_context import RankContext
+from labkit.cluster.supervision import Supervision
 
 FLUSH_S = 0.05
+OUTLIVE_S = 5.0  # a rank that lost another one stays so long, for its leader to say what follows
 MAX_EVENTS_A_FLUSH = 50
 MAX_WAITING_EVENTS = 1_000  # older ones are dropped when the client cannot keep up
 PR_SET_PDEATHSIG = 1
@@ -36,6 +43,10 @@ class RankJob:
         environment: the Dask worker's environment, which names the worker's own GPU.
         sys_path: where the client imports from, so that modules beside a notebook are found.
         timeout_s: longest that one collective may take.
+        gpu: index or UUID of the worker's GPU; empty on a CPU worker.
+        cores: that the worker may use, as dask-cuda pins it to those near its GPU.
+        local_rank: place among the gang's ranks on this host.
+        supervision: of a run that may be started again; ``None`` for ranks that may not.
     """
 
     run: str
@@ -49,6 +60,10 @@ class RankJob:
     sys_path: tuple[str, ...]
     origin_s: float
     timeout_s: float
+    gpu: str = ""
+    cores: tuple[int, ...] = ()
+    local_rank: int = 0
+    supervision: Supervision | None = None
 
 
 def detach_from_parent() -> None:
@@ -71,6 +86,8 @@ class _Link:
         self.waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING_EVENTS)
         self.news = threading.Event()
         self.stop_flag = threading.Event()
+        self.context: RankContext | None = None
+        self.member: Member | None = None
 
     def start(self) -> None:
         for target in (self._flush_forever, self._listen):
@@ -88,6 +105,11 @@ class _Link:
         """Have an event sent soon; never blocks."""
         self.waiting.append(event)
         self.news.set()
+
+    def emit_now(self, event: dict[str, Any]) -> None:
+        """Send an event, and what waits before it."""
+        self.emit(event)
+        self.flush()
 
     def flush(self) -> None:
         """Send what waits. Taking and sending are one, so two threads keep the order."""
@@ -113,6 +135,10 @@ class _Link:
                 os._exit(1)  # the worker has gone, and this rank belongs to it
             if command == "stop":
                 self.stop_flag.set()
+            elif command == "where" and self.context is not None:
+                self.emit(tell_position(self.context))
+            elif command[0] == "lose" and self.member is not None:
+                self.member.lose(command[1])
 
 
 def main(control: int, folder: Path) -> int:
@@ -135,6 +161,8 @@ def main(control: int, folder: Path) -> int:
     os.close(descriptor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
+    if job.cores:
+        os.sched_setaffinity(0, job.cores)
     os.environ.clear()
     os.environ.update(job.environment)
     for entry in job.sys_path:
@@ -146,8 +174,13 @@ def main(control: int, folder: Path) -> int:
     try:
         result = _run(job, link)
     except BaseException as error:
+        failed_s, why, detail = time.time(), _describe(error), traceback.format_exc()
+        if _outlives(job, link) and follows_another(why):
+            link.emit({"type": "lost_peers", "why": why, "detail": detail})
+            link.flush()
+            time.sleep(OUTLIVE_S)  # the worker kills it once it is known how the run goes on
         link.flush()
-        link.send("error", _describe(error), traceback.format_exc(), time.time())
+        link.send("error", why, detail, failed_s)
         return 1
     sys.stdout.flush()
     link.flush()
@@ -164,23 +197,28 @@ def _run(job: RankJob, link: _Link) -> bytes:
     torch.set_num_threads(1)
     if job.device.startswith("cuda"):
         torch.cuda.set_device(job.device)
+        # float32 is float32 in convolutions too, so that losses are those of a CPU.
+        torch.backends.cudnn.allow_tf32 = False
     context = RankContext(
         run=job.run,
         rank=job.rank,
         world_size=job.world_size,
-        local_rank=job.rank,
+        local_rank=job.local_rank,
         device=job.device,
         backend=job.backend,
         origin_s=job.origin_s,
         send=link.emit,
+        gpu=job.gpu,
         stop_flag=link.stop_flag,
     )
+    link.context = context
     timeout = timedelta(seconds=job.timeout_s)
     store: dist.Store = dist.HashStore()  # a single rank has nobody to meet
     if job.store is not None:
         store = dist.TCPStore(job.store[0], job.store[1], None, False, timeout=timeout)
     dist.init_process_group(
-        job.backend,
+        # What lies in the host's memory, such as a declared time, travels beside NCCL by gloo.
+        "cpu:gloo,cuda:nccl" if job.backend == "nccl" else job.backend,
         store=dist.PrefixStore(job.run, store),
         rank=job.rank,
         world_size=job.world_size,
@@ -190,11 +228,29 @@ def _run(job: RankJob, link: _Link) -> bytes:
     if connected.add("ranks", 1) == job.world_size:
         connected.set("all", "")
     link.send("started", context.now())
+    if job.supervision is not None and job.store is not None:
+        link.member = Member(
+            job.supervision,
+            rank=job.rank,
+            world_size=job.world_size,
+            connect=partial(StoreRegister, job.store, job.supervision.run),
+            emit=link.emit_now,
+            now=context.now,
+        )
+        context.commit = link.member.commit
+        link.member.start()
     function, args = pickle.loads(job.program)
     result: bytes = cloudpickle.dumps(function(context, *args))
+    if link.member is not None:
+        link.member.leave()
     connected.wait(["all"])  # one that leaves before would break the mesh of who still connects
     return result
 
 
+def _outlives(job: RankJob, link: _Link) -> bool:
+    """Whether this rank waits for what its leader decides after the loss of another one."""
+    return link.member is not None and job.supervision is not None and job.supervision.recoverable
+
+
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}{private_network.explain(error)}"

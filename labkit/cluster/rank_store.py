@@ -1,8 +1,9 @@
-"""The rendezvous of ranks: a TCPStore in a process of its own, on loopback, on a free port.
+"""The rendezvous of ranks: a TCPStore in a process of its own, on one address, on a free port.
 
 The socket is bound before the store takes it over, so there is no race for the port, and bound to
-127.0.0.1, where a store left to itself would listen on every interface. It is not in rank 0's
-process, so it outlives the death of any rank.
+loopback, or to this host's address in the trusted network where ranks are on several hosts; a store
+left to itself would listen on every interface. It is not in rank 0's process, so it outlives the
+death of any rank.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from pathlib import Path
 
 from labkit.cluster.rank_process import detach_from_parent
 
-LOOPBACK = "127.0.0.1"
-
 
 def main(control: int, folder: Path) -> int:
     """Serve a store until the worker that asked for it closes the control connection.
 
     Args:
-        control: file descriptor of the connection on which the port is reported.
+        control: file descriptor of the connection on which the address to bind to is received, and
+            the port is reported.
         folder: folder of the cluster on this host (unused; the same call as a rank's).
     Returns:
         Exit code 0.
@@ -31,12 +31,13 @@ def main(control: int, folder: Path) -> int:
 
     detach_from_parent()
     connection = Connection(control)
+    address: str = connection.recv()
     listener = socket.socket()
-    listener.bind((LOOPBACK, 0))
+    listener.bind((address, 0))
     listener.listen(256)
     port = listener.getsockname()[1]
     store = dist.TCPStore(
-        LOOPBACK,
+        address,
         port,
         None,
         True,

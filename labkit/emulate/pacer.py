@@ -65,6 +65,12 @@ class RealTime:
     def wait_until(self, nominal_s: float) -> None:
         """Wait for something that arrives, or becomes free, at a declared time."""
 
+    def leave_out(self, wall_s: float) -> None:
+        """Real time that went into what the declared device does not do, on all ranks at once.
+
+        A collective of all ranks when emulated; measured time is never left out.
+        """
+
     def latest(self, times_s: Sequence[float], group: dist.ProcessGroup | None) -> list[float]:
         """The greatest of each time over a group's ranks. A collective when emulated."""
         return list(times_s)
@@ -154,6 +160,10 @@ class Pacer(RealTime):
     def wait_until(self, nominal_s: float) -> None:
         self._nominal_s = max(self._nominal_s, nominal_s)
         self._catch_up()
+
+    def leave_out(self, wall_s: float) -> None:
+        # The same on all ranks, whose clocks have to stay comparable.
+        self._skipped_s -= self.latest([wall_s], None)[0] / self.time_scale
 
     def _catch_up(self) -> None:
         """Sleep until the wall has reached the nominal clock; a rank that is late does not."""

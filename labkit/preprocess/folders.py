@@ -6,7 +6,9 @@ dies at its end is done again, so each may find its work done.
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,9 +34,11 @@ def make_draft(draft: str, target: str) -> None:
     """Make the draft's folder and subfolders, for its owner only.
 
     Raises:
-        SettingError: ``target`` holds something other than a dataset, or cannot be written.
+        SettingError: ``target`` holds something other than a dataset, or cannot be written, or
+            the draft's folder is somebody else's.
     """
     final = Path(target)
+    check_own(draft)
     if final.exists() and not (final / MANIFEST_FILE).is_file():
         if not final.is_dir():
             raise SettingError(f"{final} is a file; choose a folder for the dataset")
@@ -45,12 +49,30 @@ def make_draft(draft: str, target: str) -> None:
     try:
         Path(draft).parent.mkdir(parents=True, exist_ok=True)
         Path(draft).mkdir(mode=0o700, exist_ok=True)
+        check_own(draft)
         for name in SUBFOLDERS:
             (Path(draft) / name).mkdir(exist_ok=True)
     except OSError as error:
         raise SettingError(
             f"cannot write in {final.parent} ({error.strerror}); choose another folder"
         ) from error
+
+
+def check_own(draft: str) -> None:
+    """Refuse a draft that another user may have put there, or can write to: it holds pickles.
+
+    Raises:
+        SettingError: it is not this user's alone.
+    """
+    try:
+        state = Path(draft).lstat()
+    except OSError:  # not there; what cannot be looked at cannot be made either
+        return
+    if state.st_uid != os.geteuid() or not stat.S_ISDIR(state.st_mode) or state.st_mode & 0o022:
+        raise SettingError(
+            f"{draft} is there and not a folder of this user alone; remove it, or choose another "
+            "folder for the dataset"
+        )
 
 
 def begin_again(draft: str, target: str, fingerprint: Mapping[str, Any]) -> bool:
@@ -61,7 +83,10 @@ def begin_again(draft: str, target: str, fingerprint: Mapping[str, Any]) -> bool
         fingerprint: what is being preprocessed, and how.
     Returns:
         Whether the same was begun before.
+    Raises:
+        SettingError: as of ``make_draft``.
     """
+    check_own(draft)
     if resume.matches(draft, fingerprint):
         return True
     discard(draft)

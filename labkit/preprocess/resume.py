@@ -62,7 +62,7 @@ def do_once(
     """The kept result of a task, or its result now, kept."""
     kept = Path(path)
     if kept.exists():
-        # Ours: the folder can be read and written by its owner only.
+        # Ours: who began again has checked that nobody else can write in the folder.
         return pickle.loads(kept.read_bytes())
     result = function(*values, **settings)
     draft = kept.with_name(f".{kept.name}.{os.getpid()}")

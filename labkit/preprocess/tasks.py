@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from labkit.cluster.task_share import TaskShare
 from labkit.errors import ClusterError, RunStopped
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.1
 STALL_S = 120.0
 PAUSED_S = 8.0  # workers that are paused this long, while nothing finishes, are named
+GATHER_S = 10.0  # for small results that are there; one that has to be made again takes longer
 MAX_RETRIES = 5  # of one task whose workers died
 
 OnProgress = Callable[[str, int, int, dict[str, Any]], None]
@@ -78,6 +81,8 @@ class InThisProcess:
 class OnCluster:
     """One Dask task a partition, with progress, Stop and a deadline.
 
+    Workers that a run holds get no tasks; see ``reservation``.
+
     Args:
         client: a ``distributed.Client``.
         report: handed to ``on_progress``; others fill it.
@@ -100,6 +105,7 @@ class OnCluster:
         self._should_stop = should_stop
         self._stall_s = stall_s
         self._futures: WeakSet[Any] = WeakSet()
+        self._share = TaskShare(client)
         self._report = {} if report is None else report
         self._step, self._done, self._total = "start", 0, 0
 
@@ -144,21 +150,42 @@ class OnCluster:
 
     def _submit(self, call: Callable[[], Any]) -> Any:
         # pure=False: a source file may have changed since the same call was made before.
-        future = self._client.submit(call, pure=False)
+        future = self._client.submit(call, pure=False, workers=self._share.only)
         self._futures.add(future)
         return future
 
     def _results(self, calls: Sequence[Callable[[], Any]], *, mapped: bool) -> list[Any]:
         """The results of all calls in order; a call whose worker died is made again."""
+        try:
+            return self._share_out(calls, mapped=mapped)
+        finally:
+            self._share.leave()
+
+    def _share_out(self, calls: Sequence[Callable[[], Any]], *, mapped: bool) -> list[Any]:
+        """Give each worker a few calls at a time, until all have their results."""
         from distributed import wait
 
         results: list[Any] = [None] * len(calls)
         tries = [0] * len(calls)
-        pending = {self._submit(call): place for place, call in enumerate(calls)}
+        waiting = deque(range(len(calls)))
+        pending: dict[Any, int] = {}
         last_done_s = time.monotonic()
-        while pending:
+        while waiting or pending:
             if mapped and self._should_stop is not None and self._should_stop():
                 raise RunStopped(f"preprocessing was stopped in step {self._step}")
+            for future in self._stuck(pending):
+                waiting.appendleft(pending.pop(future))
+                future.release()
+            for _ in range(min(len(waiting), self._share.room(len(pending)))):
+                place = waiting.popleft()
+                pending[self._submit(calls[place])] = place
+            if not pending:
+                time.sleep(POLL_S)
+                self._require_open()
+                if mapped and self._share.kept_out:
+                    last_done_s = time.monotonic()  # its turn comes when a run ends
+                self._check_stall(time.monotonic() - last_done_s)
+                continue
             try:
                 with self._client.as_current():  # it need not be the process's default client
                     state = wait(list(pending), timeout=POLL_S, return_when="FIRST_COMPLETED")
@@ -168,34 +195,45 @@ class OnCluster:
                 continue
             except CancelledError as error:
                 raise ClusterError(self._closed()) from error
-            finished = [future for future in state.done if future.status == "finished"]
-            for future, value in self._gather(finished):
+            finished = self._gather([each for each in state.done if each.status == "finished"])
+            for future, value in finished:
                 results[pending.pop(future)] = value
             left = [each for each in state.done if each in pending]
-            for future in [each for each in left if each.status in ("error", "lost")]:
+            failed = [each for each in left if each.status in ("error", "lost")]
+            for future in failed:
                 place = pending.pop(future)
                 self._check_again(future, tries[place])
                 tries[place] += 1
-                pending[self._submit(calls[place])] = place
+                waiting.appendleft(place)
             if any(future.status == "cancelled" for future in pending):
                 raise ClusterError(self._closed())
-            last_done_s = time.monotonic()
+            if finished or failed:
+                last_done_s = time.monotonic()
+            self._check_stall(time.monotonic() - last_done_s)
             if mapped:
                 self._tell(len(finished))
         return results
+
+    def _stuck(self, pending: Mapping[Any, int]) -> list[Any]:
+        """Tasks that have to be given again; asking says where more can go as well."""
+        try:
+            return self._share.ask(pending)
+        except (OSError, CancelledError) as error:
+            raise ClusterError(self._closed()) from error
 
     def _gather(self, futures: list[Any]) -> list[tuple[Any, Any]]:
         """Each future with its result; asked for together, since each question is a round trip.
 
         A result can be lost with its worker before it is here, and the worker that makes it again
-        can die as well: then none is returned, and the futures say what became of them.
+        can die as well, or be busy with a run: then none is returned, and the futures say what
+        became of them.
         """
         from distributed import KilledWorker
 
         gather = partial(self._client.gather, futures, asynchronous=True)
         try:
-            values = self._client.sync(gather, callback_timeout=self._stall_s)
-        except KilledWorker:
+            values = self._client.sync(gather, callback_timeout=GATHER_S)
+        except (KilledWorker, TimeoutError):
             return []
         return list(zip(futures, values, strict=True))
 

@@ -9,7 +9,7 @@ Every instant of every rank goes to exactly one part, so the parts add up to the
 - ``imbalance``: waiting for the slowest rank of a collective to arrive.
 - ``data_wait``: reading samples.
 - ``startup``: from the call of train until all ranks began the first step together.
-- ``other``: the rest, such as the loop itself, and what the ranks tell the client.
+- ``other``: the rest, such as the loop itself, checkpoints, and what the ranks tell the client.
 
 Clocks of ranks on one host are comparable, which is what separates waiting from transfer.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from labkit.runs.record import COMM_KINDS, COMPUTE_KINDS, Span
+from labkit.runs.record import CHECKPOINT, COMM_KINDS, COMPUTE_KINDS, Span
 from labkit.train.job import RankResult
 
 PARTS = (
@@ -126,7 +126,7 @@ class _Arrivals:
             done_s = span.start_s + span.duration_s
             where = (result.replica, span.stage, result.tensor_rank)
             self._computed[(span.kind, span.step, span.microbatch, *where)] = done_s
-        elif span.kind == "idle":
+        elif span.kind == "idle" and span.name != CHECKPOINT:
             self._enter(("idle", span.step), span.start_s)
             self._enter(("idle", span.step, result.replica), span.start_s)
         elif span.kind in ("comm_dp", "comm_tp") and span.bytes:
@@ -201,6 +201,8 @@ def _share_out(
     elif span.kind == "comm_pp":
         ready_s = arrivals.neighbour_ready_s(result, span)
         limits = [("bubble", ready_s), ("exposed_communication", to_s)]
+    elif span.name == CHECKPOINT:
+        limits = [("other", to_s)]
     elif span.kind == "idle":
         # The last stage is done before the first: until its own pipeline has drained it stands
         # in a bubble, after that it waits for other replicas.

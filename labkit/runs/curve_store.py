@@ -69,7 +69,7 @@ class CurveStore:
         """
         sweep = f"{PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self.folder / f"{sweep}.json", json.dumps(asdict(curve), indent=1))
         except OSError as error:
             raise SettingError(

@@ -20,6 +20,7 @@ SpanKind = Literal[
 ]
 
 COMPUTE_KINDS: tuple[str, ...] = ("forward", "backward", "weight_grad", "optimizer")
+CHECKPOINT = "checkpoint"  # name of the span in which all ranks write one
 UPDATE = "sgd"  # name of the optimiser's span that updates the weights
 COMM_KINDS: tuple[str, ...] = ("comm_dp", "comm_tp", "comm_pp")
 
@@ -36,6 +37,15 @@ class Span(NamedTuple):
     microbatch: int  # -1: not of one microbatch
     bytes: int  # payload handed to the collective, 0 for computing
     step: int
+
+
+class Load(NamedTuple):
+    """How busy the device of a rank was over the half second up to an instant."""
+
+    rank: int
+    at_s: float  # seconds since the call of train
+    busy: float | None  # of a GPU 0 to 1; of a CPU in cores; None where the driver does not tell
+    memory_bytes: int  # in use on the whole GPU; on a CPU of the rank's process
 
 
 class Step(NamedTuple):
@@ -58,12 +68,13 @@ class RunRecord:
         status: starting, running, done, stopped or failed.
         workload, plan: as plain values; ``strategy`` names which degrees exceed 1.
         world_size: ranks.
-        devices: one entry a rank: worker, host, device, backend.
+        devices: one entry a rank: worker, host, device, backend and why that one.
         host, versions: where it ran.
         warmup_steps: first steps that throughput leaves out.
         planned_steps: steps that were asked for.
         steps: one entry a step, in order.
         spans: where each rank's time went (the newest ones only while live).
+        load: how busy each rank's device was, twice a second, oldest first.
         startup_s: ``cluster`` (finding workers), ``ranks`` (processes and process group),
             ``first_step`` (from the call of train to the end of the first step).
         comm_bytes: ``{"measured": {kind: bytes}, "formula": {kind: bytes}}``, payload summed
@@ -87,9 +98,23 @@ class RunRecord:
             declared device; empty where none is declared.
         dataset, num_samples: what it was trained on.
         repeats: the run that this one repeats, if any.
+        resumed: ``folder`` and ``step`` of the checkpoint that it went on from; empty of one that
+            began anew. Its steps are those since then.
+        checkpoints: that it has written: ``step`` (steps done), ``seconds`` on the wall, and
+            ``folder`` and ``bytes``, or the ``error`` because of which it went on without.
         accuracy: on held-out samples: ``samples``, ``correct`` (fraction), ``before`` (fraction
             with the initial weights).
-        restarts: recoveries from failures.
+        restarts: recoveries from failures. What was measured beside the steps is of the last
+            attempt: spans, bytes, memory; its ``startup`` is all the time before its first step.
+        recoveries: one entry a restart: ``attempt`` (from 1); ``cause``, ``rank`` and ``why`` of
+            the failure; ``at_s``, when it was noticed; ``detection_s``, from the failure to that,
+            as near as it is known; ``recovery_s``, from there to the first steps after it, ``None``
+            until then; ``from_step``, the first that is done again; ``lost_steps``;
+            ``world_size``; ``decided_by`` (``leader`` or ``client``), ``leader`` and ``term``.
+        leaders: of the ranks, in order: ``term``, ``rank``, ``attempt``, ``elected_at_s``,
+            ``election_s`` (how long the winner had seen no leader), ``ended`` (why; empty while
+            it leads).
+        queue_position: while it waits for workers, its place in the line, 1 for the next one.
         error: the first failing rank's cause, empty unless failed.
     """
 
@@ -107,6 +132,7 @@ class RunRecord:
     warmup_steps: int = 0
     steps: list[Step] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    load: list[Load] = field(default_factory=list)
     startup_s: dict[str, float] = field(default_factory=dict)
     comm_bytes: dict[str, dict[str, int]] = field(
         default_factory=lambda: {"measured": {}, "formula": {}}
@@ -123,7 +149,12 @@ class RunRecord:
     dataset: str = ""
     num_samples: int = 0
     repeats: str = ""
+    resumed: dict[str, Any] = field(default_factory=dict)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
     restarts: int = 0
+    recoveries: list[dict[str, Any]] = field(default_factory=list)
+    leaders: list[dict[str, Any]] = field(default_factory=list)
+    queue_position: int = 0
     error: str = ""
 
     @property
@@ -174,6 +205,10 @@ class RunRecord:
             "emulation": self.emulation,
             "ideal": self.ideal,
             "accuracy": self.accuracy,
+            "resumed": self.resumed,
+            "checkpoints": self.checkpoints,
             "restarts": self.restarts,
+            "recoveries": self.recoveries,
+            "leaders": self.leaders,
             "error": self.error,
         }

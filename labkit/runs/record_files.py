@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from labkit.errors import SettingError
-from labkit.runs.record import Kind, RunRecord, Span, Step
+from labkit.runs.record import Kind, Load, RunRecord, Span, Step
 
 RECORD_FILE = "record.json"
 SPANS_FILE = "spans.parquet"
@@ -33,7 +33,7 @@ def save_record(record: RunRecord, runs: Path) -> Path:
     values = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "spans"}
     columns = list(zip(*record.spans, strict=True)) or [()] * len(Span._fields)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = partial_path(folder / SPANS_FILE)
         pq.write_table(pa.table(dict(zip(Span._fields, columns, strict=True))), partial)
         partial.replace(folder / SPANS_FILE)
@@ -103,10 +103,13 @@ def _record_from(values: dict[str, Any]) -> RunRecord:
     known = {f.name for f in fields(RunRecord)}
     record = RunRecord(**{name: value for name, value in values.items() if name in known})
     record.steps = [Step._make(step[: len(Step._fields)]) for step in record.steps]
+    record.load = [Load._make(load[: len(Load._fields)]) for load in record.load]
     if record.kind not in get_args(Kind):
         raise ValueError(f"kind {record.kind!r}")
     if not all(isinstance(d, dict) for d in (record.emulation, record.ideal, record.comm_bytes)):
         raise TypeError("emulation, ideal or comm_bytes")
+    if not all(isinstance(entry, dict) for entry in (*record.recoveries, *record.leaders)):
+        raise TypeError("recoveries or leaders")
     if not isinstance(record.workload["name"], str):
         raise TypeError("name of the workload")
     for axis in ("dp", "pp", "tp"):

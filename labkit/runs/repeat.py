@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -56,19 +56,31 @@ def stored_workload(record: RunRecord) -> Workload:
     Raises:
         SettingError: its model is one from a notebook or a script, of which only the name is kept.
     """
+    return workload_of_values(record.workload, f"run {record.run}")
+
+
+def workload_of_values(described: Mapping[str, Any], who: str) -> Workload:
+    """The workload that a record or a checkpoint describes.
+
+    Args:
+        described: its plain values.
+        who: the record or checkpoint, for the message.
+    Raises:
+        SettingError: as ``stored_workload``.
+    """
     known = {f.name for f in fields(Workload)}
-    values = {name: value for name, value in record.workload.items() if name in known}
+    values = {name: value for name, value in described.items() if name in known}
     model = values.get("model")
     if not isinstance(model, str) or ":" not in model:
         raise SettingError(
-            f"run {record.run} trained the custom model {model!r}, of which a record keeps only "
-            "the name; repeat it where the model is defined, with labkit.train(...)"
+            f"{who} trained the custom model {model!r}, of which only the name is kept; call "
+            "labkit.train(...) with its workload where the model is defined"
         )
     try:
         return Workload(**values)
     except TypeError as error:
         raise SettingError(
-            f"run {record.run} does not hold its whole workload ({error}); train it anew"
+            f"{who} does not hold its whole workload ({error}); train it anew"
         ) from error
 
 
@@ -91,7 +103,8 @@ def repeat(record: RunRecord, cluster: Cluster, *, single: bool = False) -> Run:
     """Train what a record describes once more, with as many steps; returns a live run.
 
     An emulated run is repeated on the same declared device; in one process it is measured, since
-    only its losses are of interest there.
+    only its losses are of interest there. One that went on from a checkpoint is repeated from the
+    very beginning.
 
     Args:
         record: of a run that was kept.
@@ -111,12 +124,17 @@ def repeat(record: RunRecord, cluster: Cluster, *, single: bool = False) -> Run:
         workload,
         stored_plan(record, single=single),
         cluster,
-        steps=len(record.steps) or record.planned_steps,
+        steps=steps_before(record) + (len(record.steps) or record.planned_steps),
         dataset=dataset,
         evaluate=bool(record.accuracy),
         emulate=paced.get("device"),
         time_scale=paced.get("time_scale"),
     )
+
+
+def steps_before(record: RunRecord) -> int:
+    """Steps of the checkpoint that a run went on from; 0 of one that began anew."""
+    return int(record.resumed.get("step", 0))
 
 
 def loss_differences(record: RunRecord, again: RunRecord) -> LossDifferences:
@@ -127,7 +145,7 @@ def loss_differences(record: RunRecord, again: RunRecord) -> LossDifferences:
     return LossDifferences(
         run=again.run,
         repeats=record.run,
-        relative=tuple(_relative(record.losses, again.losses)),
+        relative=tuple(_relative(record.losses, again.losses[steps_before(record) :])),
         limit=limit,
         why=why,
     )

@@ -6,23 +6,31 @@ import os
 import platform
 import socket
 import threading
+from collections.abc import Callable, Iterable
 from copy import copy
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from labkit.cluster.dataset_on_hosts import reach_all_hosts
 from labkit.runs.attribution import attribute
 from labkit.runs.lateness import describe_emulation, judge_lateness
-from labkit.runs.record import RunRecord, Span, Status, Step
+from labkit.runs.record import Load, RunRecord, Span, Status, Step
+from labkit.runs.recovery import Recovery
+from labkit.train.checkpoint_files import remove_passing
 
 if TYPE_CHECKING:
     import numpy as np
 
     from labkit.cluster.cluster import Cluster
     from labkit.cluster.gang import Gang
+    from labkit.plan import Plan
     from labkit.preprocess.dataset import Dataset
     from labkit.project.forecast import Forecast
+    from labkit.runs.restart_policy import RestartPolicy
     from labkit.train.job import RankResult, TrainJob
 
+MOST_LOADS = 20_000  # newest samples that are kept
+MOST_CHECKPOINTS = 1_000  # newest ones that the record tells of
 LIVE_SPANS = 4_000  # newest spans that a live view holds; the final record holds them all
 WARMUP_STEPS = 2
 EMULATED_WARMUP_STEPS = 1  # the declared device needs none; the first step meets cold caches
@@ -44,25 +52,31 @@ class Run:
         *,
         origin_s: float,
         dataset: Dataset,
-        expected: Forecast,
+        expect: Callable[[Plan], Forecast],
+        policy: RestartPolicy,
+        queue_s: float = 0.0,
+        run: str = "",
     ) -> None:
-        from labkit.train.program import train_rank
-
+        expected = expect(job.plan)
         self.cluster = cluster
         self.job = job
+        self._dataset = dataset
         self._lock = threading.Lock()
         self._weights: dict[str, np.ndarray] | None = None
         self._gradients: dict[str, np.ndarray] | None = None
+        num_steps = job.num_steps - job.start_step
+        self._expect = expect
+        self._device_s = 0.0  # of an emulated run: what earlier attempts took on the device's clock
         self._record = RunRecord(
             run="",
             workload=job.workload.to_dict(),
             plan=job.plan.to_dict(),
             strategy=job.plan.strategy,
             world_size=job.plan.world_size,
-            planned_steps=job.num_steps,
+            planned_steps=num_steps,
             kind="measured" if job.emulation is None else "emulated",
             warmup_steps=min(
-                WARMUP_STEPS if job.emulation is None else EMULATED_WARMUP_STEPS, job.num_steps - 1
+                WARMUP_STEPS if job.emulation is None else EMULATED_WARMUP_STEPS, num_steps - 1
             ),
             stages=[list(stage) for stage in expected.stages] if job.plan.num_stages > 1 else [],
             memory_bytes={"formula": [dict(parts) for parts in expected.memory or ()]},
@@ -70,6 +84,7 @@ class Run:
             ideal=expected.to_dict(),
             dataset=dataset.name,
             num_samples=dataset.num_samples,
+            resumed={"folder": job.resume_from, "step": job.start_step} if job.resume_from else {},
             host={
                 "name": socket.gethostname(),
                 "system": platform.platform(),
@@ -77,43 +92,37 @@ class Run:
             },
             versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
         )
-        self._gang = cluster.start_ranks(
-            train_rank,
-            job.plan.world_size,
-            (job,),
+        self._recovery = Recovery(
+            cluster,
+            job,
+            policy=policy,
+            record=self._record,
+            lock=self._lock,
+            queue_s=queue_s,
             on_event=self._take,
+            on_placed=self._note_places,
+            on_restart=self._note_restart,
             on_end=self._finish,
             origin_s=origin_s,
+            run=run,
         )
-        described = {worker["address"]: worker for worker in cluster.workers}
-        with self._lock:
-            self._record.run = self._gang.run
-            self._record.startup_s["cluster"] = self._gang.placed_s
-            self._record.devices = [
-                {
-                    "rank": rank,
-                    "backend": cluster.backend,
-                    **described.get(address, {"address": address}),
-                }
-                for rank, address in enumerate(self._gang.workers)
-            ]
 
     # -- live ----------------------------------------------------------------------------------
 
     @property
     def run(self) -> str:
         """Identifier of this run."""
-        return self._gang.run
+        return self._record.run
 
     @property
     def status(self) -> Status:
         """starting, running, done, stopped or failed."""
-        return self._gang.status
+        return self._recovery.status
 
     @property
     def done(self) -> bool:
         """Whether it has ended, in whichever way."""
-        return self._gang.done
+        return self._recovery.done
 
     def view(self) -> RunRecord:
         """What is known now: a snapshot that later events do not change."""
@@ -121,14 +130,23 @@ class Run:
             snapshot = copy(self._record)
             snapshot.steps = list(self._record.steps)
             snapshot.spans = list(self._record.spans)
+            snapshot.load = list(self._record.load)
+            snapshot.checkpoints = list(self._record.checkpoints)
             snapshot.startup_s = dict(self._record.startup_s)
+            snapshot.recoveries = [dict(entry) for entry in self._record.recoveries]
+            snapshot.leaders = [dict(leader) for leader in self._record.leaders]
         if snapshot.status in ("starting", "running"):
-            snapshot.status = self._gang.status
+            snapshot.status = self._recovery.status
+            snapshot.queue_position = self._recovery.gang.position
         return snapshot
 
     def stop(self) -> None:
         """Ask the ranks to stop on the same step; returns at once."""
-        self._gang.stop()
+        self._recovery.stop()
+
+    def rank_pids(self) -> dict[int, int]:
+        """Process of each rank that runs now, on its host."""
+        return self._recovery.gang.rank_pids()
 
     # -- afterwards ----------------------------------------------------------------------------
 
@@ -140,7 +158,7 @@ class Run:
             RankFailed: a rank raised or died; the message names the first, with its traceback.
             RunStopped: it was stopped before its ranks could report.
         """
-        self._gang.join(timeout_s)
+        self._recovery.join(timeout_s)
         return self._record
 
     @property
@@ -177,25 +195,68 @@ class Run:
 
     # -- on the gang's watching thread ---------------------------------------------------------
 
+    def _note_places(self, gang: Gang) -> None:
+        """Note which worker has which rank; in the thread that places the gang.
+
+        A host that was away may have lost what the lab had copied there.
+        """
+        if not self.cluster.shares_files:
+            reach_all_hosts(self._dataset, self.cluster, gang.workers)
+        described = {worker["address"]: worker for worker in self.cluster.workers}
+        with self._lock:
+            self._record.startup_s.setdefault("cluster", gang.placed_s)
+            self._record.devices = [
+                {
+                    "rank": rank,
+                    "backend": self.cluster.backend,
+                    "backend_why": self.cluster.backend_why,
+                    **described.get(address, {"address": address}),
+                }
+                for rank, address in enumerate(gang.workers)
+            ]
+
     def _take(self, rank: int, event: dict[str, Any]) -> None:
         with self._lock:
             if event["type"] == "steps":
-                self._record.steps += [Step(*step) for step in event["steps"]]
+                self._record.steps += self._later(Step(*step) for step in event["steps"])
             elif event["type"] == "spans":
                 self._record.spans += [Span(*span) for span in event["spans"]]
                 del self._record.spans[:-LIVE_SPANS]
+            elif event["type"] == "checkpoint":
+                self._record.checkpoints.append({k: v for k, v in event.items() if k != "type"})
+                del self._record.checkpoints[:-MOST_CHECKPOINTS]
+            elif event["type"] == "load":
+                self._record.load.append(Load(*event["load"]))
+                del self._record.load[:-MOST_LOADS]
 
-    def _finish(self, gang: Gang) -> None:
-        """Complete the record from what the ranks returned, or from why they could not."""
-        error = gang.progress.error
+    def _later(self, steps: Iterable[Step]) -> list[Step]:
+        """Steps of an attempt on the clock of the run: that of a device begins anew with each."""
+        return [step._replace(end_s=step.end_s + self._device_s) for step in steps]
+
+    def _note_restart(self, job: TrainJob) -> None:
+        """Fresh ranks go on from the steps that the record has, maybe under a smaller plan."""
+        expected = self._expect(job.plan)
         with self._lock:
             record = self._record
-            if gang.progress.started_s is not None:
+            if job.emulation is not None:
+                self._device_s = record.steps[-1].end_s if record.steps else 0.0
+            record.plan, record.strategy = job.plan.to_dict(), job.plan.strategy
+            record.world_size = job.plan.world_size
+            record.memory_bytes["formula"] = [dict(parts) for parts in expected.memory or ()]
+            record.ideal = expected.to_dict()
+
+    def _finish(self, gang: Gang, error: Exception | None) -> None:
+        """Complete the record from what the ranks returned, or from why they could not."""
+        with self._lock:
+            record = self._record
+            if gang.progress.started_s is not None and not record.restarts:
                 record.startup_s["ranks"] = gang.progress.started_s - gang.placed_s
             if error is None:
                 results = gang.results()
                 self._complete(results)
                 record.status = "stopped" if any(r.stopped for r in results) else "done"
+                if record.status == "done":
+                    remove_passing(self.job.checkpoints)
             else:
                 from labkit.errors import RunStopped
 
@@ -208,7 +269,9 @@ class Run:
         from labkit.train.job import merge_steps
 
         record, first = self._record, results[0]
-        record.steps = merge_steps(results)
+        begun = first.steps[0].step if first.steps else self.job.num_steps
+        kept = [step for step in record.steps if step.step < begun]
+        record.steps = kept + self._later(merge_steps(results))
         record.spans = sorted(
             (span for result in results for span in result.spans), key=lambda s: s.start_s
         )
@@ -222,10 +285,11 @@ class Run:
         record.memory_bytes["measured"] = [result.memory_growth_bytes for result in results]
         record.staleness = [late for result in results for late in result.staleness]
         record.accuracy = first.accuracy
+        record.checkpoints += [c for c in first.checkpoints if c not in record.checkpoints]
         measured = self.job.emulation is None
         record.attribution_s, record.wall_s = attribute(results, with_startup=measured)
-        if record.steps:
+        if record.steps and not record.restarts:
             record.startup_s["first_step"] = max(r.first_step_wall_s for r in results)
-        if not measured:
+        if not measured and first.step_ends_s:
             record.emulation |= judge_lateness(results, record)
         self._weights, self._gradients = first.weights, first.gradients

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from labkit.errors import SettingError
+from labkit.plan import Plan
+from labkit.runs.kept_checkpoints import CHECKPOINT_FOLDER, is_checkpoints, kept_in, remove
 from labkit.runs.record import RunRecord
 from labkit.runs.record_files import (
     PARTIAL,
@@ -22,11 +24,13 @@ from labkit.runs.record_files import (
     save_record,
     write_whole,
 )
+from labkit.train.checkpoint_files import latest
 
 NOTE_FILE = "note.txt"
 NUM_NAMED = 5  # runs that a message about an unknown or ambiguous one names
 
 _OWN_FILES = (RECORD_FILE, SPANS_FILE, NOTE_FILE)
+_SIGNS = (RECORD_FILE, SPANS_FILE, CHECKPOINT_FOLDER)  # how names in the folder of a run begin
 _STAMP = re.compile(r"(\d{8}-\d{6})-")  # identifiers begin with the local time of their start
 
 __all__ = ["Entry", "RunStore", "find_one", "load_record", "save_record", "started"]
@@ -140,8 +144,7 @@ class RunStore:
             what = "is a link" if folder.is_symlink() else f"also holds {', '.join(foreign[:3])}"
             raise SettingError(f"{folder} {what}, so it is not deleted; remove it by hand")
         try:
-            for path in folder.iterdir():
-                path.unlink()
+            remove(folder.iterdir())
             folder.rmdir()
         except OSError as error:
             raise SettingError(
@@ -159,7 +162,7 @@ class RunStore:
         return self.folder / find_one(run, names, "run", str(self.folder))
 
     def _folders(self) -> tuple[Path, ...]:
-        """Every folder that holds a record, or the beginning of one."""
+        """Every folder that holds a record, the beginning of one, or checkpoints."""
         if not self.folder.exists():
             return ()
         if not self.folder.is_dir():
@@ -174,7 +177,8 @@ class RunStore:
         except SettingError as error:
             if not folder.is_dir():
                 return None
-            return Entry(run=folder.name, when=when, note=note, damage=str(error))
+            damaged = Entry(run=folder.name, when=when, note=note, damage=str(error))
+            return damaged if (folder / RECORD_FILE).exists() else self._cut_off(damaged)
         return Entry(
             run=folder.name,
             when=when,
@@ -189,6 +193,25 @@ class RunStore:
             emulation=record.emulation,
             repeats=record.repeats,
             note=note,
+        )
+
+    def _cut_off(self, entry: Entry) -> Entry:
+        """A run without a record: what its newest checkpoint says, if it has one."""
+        try:
+            saved = latest(kept_in(self.folder, entry.run))
+        except SettingError as error:
+            return replace(entry, damage=str(error))
+        if saved is None:
+            return entry
+        plan = Plan.from_dict(saved.plan)
+        return replace(
+            entry,
+            workload=str(saved.workload["name"]),
+            strategy=plan.strategy,
+            plan=saved.plan,
+            devices=plan.world_size,
+            damage="it has no record: it still runs, or was cut off; labkit train --resume "
+            f"{entry.run} goes on from step {saved.step}",
         )
 
 
@@ -230,12 +253,12 @@ def started(name: str, path: Path) -> datetime:
 def _is_own(path: Path) -> bool:
     name = path.name
     partial = name.endswith(PARTIAL) and name.startswith(_OWN_FILES)
-    return path.is_file() and (name in _OWN_FILES or partial)
+    return is_checkpoints(path) or (path.is_file() and (name in _OWN_FILES or partial))
 
 
 def _has_record(folder: Path) -> bool:
     with contextlib.suppress(FileNotFoundError, PermissionError):  # just deleted, or not ours
-        return any(path.name.startswith((RECORD_FILE, SPANS_FILE)) for path in folder.iterdir())
+        return any(path.name.startswith(_SIGNS) for path in folder.iterdir())
     return False
 
 

@@ -190,6 +190,7 @@ def _run(
         emulate=device,
         time_scale=time_scale,
         single_batch=single_batch,
+        checkpoint_every=0,  # they would be measured as well
     )
     while True:
         try:

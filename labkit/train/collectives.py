@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from labkit.emulate.pacer import RealTime
+from labkit.train import point_to_point
 from labkit.train.spans import SpanRecorder
 
 
@@ -74,15 +75,14 @@ class Collectives:
         """
         start_s = self.recorder.now()
         peer = self._global(receiver)
-        works = [dist.isend(x, peer, group=self.group)]
+        works = [point_to_point.isend(x, peer, self.group)]
         if self.pace.is_emulated:
             stamp = _stamp(self.pace.arrival_s(x.nbytes, peer))
-            works.append(dist.isend(stamp, peer, group=self.group))
+            works.append(point_to_point.isend(stamp, peer, self.group))
         self.recorder.count_bytes(self.kind, x.nbytes)
 
         def finish() -> None:
             for work in works:
-                assert work is not None
                 work.wait()
             self.recorder.add(self.kind, name, start_s, num_bytes=x.nbytes)
 
@@ -92,7 +92,7 @@ class Collectives:
         """Receive a tensor from a rank of the group into ``x``."""
         start_s = self.recorder.now()
         peer = self._global(sender)
-        dist.recv(x, peer, group=self.group)
+        point_to_point.recv(x, peer, self.group)
         if self.pace.is_emulated:
             self.pace.wait_until(self._take_stamp(peer))
         self.recorder.add(self.kind, name, start_s, num_bytes=x.nbytes)
@@ -105,12 +105,7 @@ class Collectives:
         if self.pace.is_emulated:
             sent.append(_stamp(self.pace.arrival_s(x.nbytes, to)))
             got.append(_stamp(0.0))
-        works = dist.batch_isend_irecv(
-            [dist.P2POp(dist.isend, tensor, to, self.group) for tensor in sent]
-            + [dist.P2POp(dist.irecv, tensor, from_, self.group) for tensor in got]
-        )
-        for work in works:
-            work.wait()
+        point_to_point.exchange(sent, to, got, from_, self.group)
         if self.pace.is_emulated:
             self.pace.wait_until(float(got[-1]))
         self._note(name, start_s, x.nbytes)
@@ -119,7 +114,7 @@ class Collectives:
         """Send a tensor and wait until it is there: a rank does so with one peer at a time."""
         start_s = self.recorder.now()
         peer = self._global(receiver)
-        dist.send(x, peer, group=self.group)
+        point_to_point.send(x, peer, self.group)
         if self.pace.is_emulated:
             dist.send(_stamp(self.pace.nominal_s), peer, group=self.group)
             self.pace.wait_until(self._take_stamp(peer))
@@ -132,7 +127,7 @@ class Collectives:
         """
         start_s = self.recorder.now()
         peer = self._global(sender)
-        dist.recv(x, peer, group=self.group)
+        point_to_point.recv(x, peer, self.group)
         if self.pace.is_emulated:
             self.pace.wait_until(self._take_stamp(peer))
             end_s = self.pace.arrival_s(x.nbytes, peer)  # a link is as fast either way

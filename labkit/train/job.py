@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.emulate.device import Device
 from labkit.plan import Plan
 from labkit.project.profile import ModelProfile
 from labkit.project.stage_cuts import stage_ranges
 from labkit.runs.record import Span, Step
+from labkit.train.checkpoint_files import Checkpoints
 from labkit.workload import Workload
 
 if TYPE_CHECKING:
@@ -40,12 +41,15 @@ class TrainJob:
     Attributes:
         workload, plan: what is trained and how it is split; already validated together.
         dataset_folder: shards and manifest, on the ranks' host.
-        num_steps: optimiser steps, >= 1.
+        num_steps: optimiser steps, >= 1, from the very beginning of the training.
         evaluate: whether to measure accuracy on held-out samples, outside the timed steps.
         keep_weights: whether rank 0 returns the final weights and the last gradients.
         stages: ``(start, stop)`` of the layers of each stage, in order; empty takes the plan's
             cuts, else equal counts.
         emulation: the device to emulate; ``None`` measures.
+        checkpoints: when to write which, and where; ``None`` writes none.
+        resume_from: folder of a complete checkpoint to go on from; empty begins anew.
+        start_step: steps that it has done; 0 without one.
     """
 
     workload: Workload
@@ -56,6 +60,9 @@ class TrainJob:
     keep_weights: bool = False
     stages: tuple[tuple[int, int], ...] = ()
     emulation: Emulation | None = None
+    checkpoints: Checkpoints | None = None
+    resume_from: str = ""
+    start_step: int = 0
 
     def stage_ranges(self) -> tuple[range, ...]:
         """The layers of each stage of the pipeline, by index."""
@@ -86,6 +93,7 @@ class RankResult:
         weights, gradients: on rank 0, if kept: full arrays by global layer name, whatever the
             plan; gradients are those of the last step.
         stopped: whether the ranks agreed to stop early.
+        checkpoints: on rank 0, that were written; see ``RunRecord``.
     """
 
     rank: int
@@ -108,6 +116,7 @@ class RankResult:
     weights: dict[str, np.ndarray] | None = None
     gradients: dict[str, np.ndarray] | None = None
     stopped: bool = False
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
 
 
 def merge_steps(results: Sequence[RankResult]) -> list[Step]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,22 @@ from labkit.workload import Workload
 
 if TYPE_CHECKING:
     from labkit.train.strategies.parallel_model import ParallelModel
+
+
+class Owned(NamedTuple):
+    """A weight that this rank updates.
+
+    Attributes:
+        name: of its parameter.
+        weight: as it is updated: in float32 where the parameter is coarser.
+        momentum: as ``weight``; ``None`` without momentum.
+        stretch: its place in what this rank has of the parameter, flattened; ``None`` is all of it.
+    """
+
+    name: str
+    weight: Tensor
+    momentum: Tensor | None
+    stretch: slice | None = None
 
 
 class Optimizer:
@@ -30,6 +46,7 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Tensor], workload: Workload) -> None:
         self._parameters = list(parameters)
+        self._momentum = workload.momentum
         self._coarse = any(p.dtype == torch.bfloat16 for p in self._parameters)
         self.weights = (
             [nn.Parameter(p.detach().float()) for p in self._parameters]
@@ -37,7 +54,12 @@ class Optimizer:
             else self._parameters
         )
         self._sgd = (
-            torch.optim.SGD(self.weights, lr=workload.learning_rate, momentum=workload.momentum)
+            torch.optim.SGD(
+                self.weights,
+                lr=workload.learning_rate,
+                momentum=workload.momentum,
+                foreach=_all_at_once(self.weights),
+            )
             if self.weights
             else None
         )
@@ -69,6 +91,29 @@ class Optimizer:
             return []
         states = (self._sgd.state[weight] for weight in self.weights)
         return [s["momentum_buffer"] for s in states if s.get("momentum_buffer") is not None]
+
+    def begin_momenta(self) -> None:
+        """Give every weight the momentum that it has before its first step: zeros."""
+        if self._sgd is not None and self._momentum:
+            for weight in self.weights:
+                self._sgd.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+    def owned(self, places: Iterable[tuple[str, slice | None]]) -> list[Owned]:
+        """The weights with their momenta.
+
+        Args:
+            places: parameter and stretch of each, in their order; see ``Owned``.
+        """
+        return [
+            Owned(name, weight, self._momentum_of(weight), stretch)
+            for (name, stretch), weight in zip(places, self.weights, strict=True)
+        ]
+
+    def _momentum_of(self, weight: Tensor) -> Tensor | None:
+        if self._sgd is None or not self._momentum:
+            return None
+        buffer: Tensor | None = self._sgd.state[weight].get("momentum_buffer")
+        return torch.zeros_like(weight) if buffer is None else buffer  # its gradient never came
 
     @torch.no_grad()
     def round_weights(self) -> None:
@@ -104,6 +149,11 @@ def clip_gradients(part: ParallelModel, max_norm: float) -> float:
         for _, grad in named:
             _local(grad).mul_(factor)
     return norm
+
+
+def _all_at_once(weights: Sequence[Tensor]) -> bool | None:
+    """PyTorch's choice, on a GPU one kernel for all; that refuses plain weights beside shards."""
+    return None if len({isinstance(weight, DTensor) for weight in weights}) == 1 else False
 
 
 def _local(tensor: Tensor) -> Tensor:

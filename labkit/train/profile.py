@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 PROFILE_S = 120.0  # after which the rank is ended; the bundled models take half a second
 
 
-def profile_of(workload: Workload, dataset: Dataset, cluster: Cluster) -> ModelProfile:
+def profile_of(
+    workload: Workload, dataset: Dataset, cluster: Cluster, queue_s: float = 0.0
+) -> ModelProfile:
     """The profile of a workload's model, made at its first use on a cluster by one of its ranks.
 
     What a layer costs depends neither on the plan nor on the rates of learning, so all runs of a
@@ -26,6 +28,7 @@ def profile_of(workload: Workload, dataset: Dataset, cluster: Cluster) -> ModelP
         workload: names the model, its precision, and the batch that layers are timed with.
         dataset: whose samples it takes.
         cluster: lends one free worker.
+        queue_s: seconds that it may wait for one.
     Returns:
         One entry per layer; the cluster keeps it.
     Raises:
@@ -36,7 +39,12 @@ def profile_of(workload: Workload, dataset: Dataset, cluster: Cluster) -> ModelP
     key = (workload.model, workload.precision, str(dataset.folder))
     if key not in cluster.profiles:
         (found,) = cluster.run_ranks(
-            profile_rank, 1, workload, str(dataset.folder), timeout_s=PROFILE_S
+            profile_rank,
+            1,
+            workload,
+            str(dataset.folder),
+            timeout_s=PROFILE_S + queue_s,
+            queue_s=queue_s,
         )
         if isinstance(found, LabError):
             raise found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -11,10 +11,12 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from labkit.cluster.load import LoadSampler
 from labkit.cluster.rank_context import RankContext
 from labkit.emulate.pacer import Pacer, RealTime
 from labkit.errors import WorkloadError
 from labkit.train.batches import Batches
+from labkit.train.device_clock import DeviceClock
 from labkit.train.evaluate import HeldOut, load_weights
 from labkit.train.job import RankResult, TrainJob
 from labkit.train.loop import train_steps
@@ -45,8 +47,10 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
         dtype=DTYPES[job.workload.precision],
     )
     manifest = batches.reader.manifest
-    pace = make_pace(ctx, job)
-    recorder = SpanRecorder(pace.now, rank=ctx.rank, stage=place.stage)
+    on_gpu = ctx.device.startswith("cuda") and job.emulation is None
+    clock = DeviceClock(ctx.now) if on_gpu else None
+    pace = make_pace(ctx, job, clock or ctx.now)
+    recorder = SpanRecorder(pace.now, rank=ctx.rank, stage=place.stage, clock=clock)
     given = Given(
         workload=job.workload,
         plan=plan,
@@ -69,7 +73,8 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
     del model  # the parts of it that this rank does not hold
     batches.columns = part.columns
     try:
-        loop = train_steps(ctx, job, part, batches, recorder, pace)
+        with LoadSampler(ctx):
+            loop = train_steps(ctx, job, part, batches, recorder, pace)
         part.finish()
         result = RankResult(
             rank=ctx.rank,
@@ -82,12 +87,13 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
             spans=recorder.spans,
             num_dropped_spans=recorder.num_dropped,
             comm_bytes=dict(recorder.comm_bytes),
-            comm_bytes_formula=part.comm_bytes(len(loop.step_ends_s)),
+            comm_bytes_formula=part.comm_bytes(len(loop.step_ends_s), job.start_step),
             memory_bytes=memory.peak_bytes,
             memory_growth_bytes=memory.growth_bytes,
             nominal_ends_s=loop.nominal_ends_s if pace.is_emulated else [],
             first_step_wall_s=loop.first_step_wall_s,
             stopped=loop.stopped,
+            checkpoints=loop.checkpoints,
         )
         add_state(result, job, part, manifest, given.device)
         result.staleness = list(part.staleness)
@@ -96,11 +102,11 @@ def run_rank(ctx: RankContext, job: TrainJob) -> RankResult:
         part.close()
 
 
-def make_pace(ctx: RankContext, job: TrainJob) -> RealTime:
+def make_pace(ctx: RankContext, job: TrainJob, now: Callable[[], float]) -> RealTime:
     """The pace of this rank: of the declared device, or of the machine that it runs on."""
     emulation = job.emulation
     if emulation is None:
-        return RealTime(ctx.now)
+        return RealTime(now)
     return Pacer(
         emulation.device,
         emulation.profile,

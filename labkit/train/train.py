@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.cluster.dataset_on_hosts import reach_all_hosts
+from labkit.cluster.supervision import OnFailure
 from labkit.emulate.device import Device, find_device
 from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
 from labkit.project.forecast import check_emulated, emulated_plan, forecast
 from labkit.project.time_scale import choose_time_scale
+from labkit.runs.restart_policy import MAX_RESTARTS, RestartPolicy
+from labkit.train.resume_check import (
+    check_goes_on,
+    emulation_of,
+    find_resumed,
+    plan_checkpoints,
+    saved_workload,
+)
 from labkit.workload import Workload, find_workload
 
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
+    from labkit.runs.record import RunRecord
     from labkit.runs.run import Run
+
+MOST_QUEUE_S = 7 * 86_400.0  # a week; no lock can wait for ever
 
 
 def train(
-    workload: str | Workload,
+    workload: str | Workload | None,
     plan: Plan | None,
     cluster: Cluster,
     *,
@@ -33,6 +48,12 @@ def train(
     time_scale: float | None = None,
     single_batch: int | None = None,
     should_stop: Callable[[], bool] | None = None,
+    queue_s: float = 0.0,
+    checkpoint_every: int | None = None,
+    resume: str | RunRecord | None = None,
+    runs: str | Path | None = None,
+    max_restarts: int = MAX_RESTARTS,
+    on_failure: OnFailure = "replace",
 ) -> Run:
     """Train a workload under a plan on a cluster; returns a live handle at once.
 
@@ -43,7 +64,8 @@ def train(
         workload: a bundled name (``fruit``, ``digits``, ``text``, ...) or a ``Workload``.
         plan: how to split it; ``None`` trains on one device.
         cluster: from ``labkit.launch``, with at least ``plan.world_size`` workers.
-        steps: optimiser steps, >= 1; 100 when neither steps nor epochs are given.
+        steps: optimiser steps, >= 1, from the beginning of the training; 100 when neither steps nor
+            epochs are given.
         epochs: passes over the training samples, instead of steps.
         dataset: from ``labkit.preprocess``; ``None`` prepares the workload's bundled dataset,
             once per cluster.
@@ -56,13 +78,30 @@ def train(
         single_batch: global batch of the one device that an ideal speedup is counted from;
             ``None`` takes the workload's.
         should_stop: asked while a bundled dataset is prepared; once true, that ends.
+        queue_s: seconds that the run may wait in the line for its workers; meanwhile
+            ``view().queue_position`` is its place, and ``stop()`` takes it out. What a first run of
+            a workload prepares waits here, not in the run. 0 refuses a run whose workers are busy.
+        checkpoint_every: steps from one checkpoint to the next, and one more at the end; ``None``
+            goes by time, at most 2 % of it, and not before 5 s; 0 writes none. The newest two stay.
+        resume: go on from the newest checkpoint of this run, by name or record, or in this folder.
+            Its workload, plan, steps and emulated device hold where those here are ``None``; the
+            plan may be another one. The record's steps are those since the checkpoint.
+        runs: folder of the kept runs, where this one leaves its checkpoints and ``resume`` looks;
+            ``None`` leaves them in the cluster's folder, gone with it, and looks in ``runs``; those
+            by time are then gone as soon as the run is done.
+        max_restarts: how often the run goes on by itself, from its last checkpoint, after a rank
+            has died, was lost with its worker, or hangs. A rank that raises fails it at once.
+        on_failure: go on with as many ranks (``replace``), or with the replicas that the ranks
+            which are left make up (``shrink``).
     Returns:
         The run: ``view()``, ``stop()``, ``wait()``, ``record``.
     Raises:
         WorkloadError: an unknown workload, or too few samples for its global batch.
         PlanError: the plan does not fit the workload or the cluster; nothing was started.
-        SettingError: steps and epochs both given, or below 1; an unknown device.
-        BusyError: other runs hold the workers.
+        SettingError: steps and epochs both given, or below 1; an unknown device; no checkpoint to
+            go on from, or one of another training, or damaged, or not the user's own.
+        BusyError: other runs hold the workers; a run that waited for too long raises it at its end.
+        ClusterError: a host that ranks may be on cannot read the dataset.
         RunStopped: ``should_stop`` said so.
     """
     from labkit.runs.run import Run
@@ -70,9 +109,20 @@ def train(
     from labkit.train.profile import profile_of
 
     origin_s = time.time()
-    workload = find_workload(workload)
-    plan = plan or Plan()
     check_length(steps, epochs)
+    policy = RestartPolicy(max_restarts=max_restarts, on_failure=on_failure)
+    checkpoints, run = plan_checkpoints(checkpoint_every, runs, cluster)
+    saved = find_resumed(resume, runs, cluster)
+    if saved is not None:
+        workload, plan = workload or saved_workload(saved), plan or Plan.from_dict(saved.plan)
+        steps = saved.num_steps if steps is None and epochs is None else steps
+        if emulate is None:
+            emulate, time_scale = emulation_of(saved)
+    workload, plan = find_workload(workload), plan or Plan()
+    if not 0 <= queue_s <= MOST_QUEUE_S:
+        raise SettingError(
+            f"queue_s={queue_s} is no time to wait; choose 0 to {MOST_QUEUE_S:.0f} seconds"
+        )
     device = find_emulated(emulate, time_scale)
     plan.validate(workload, cluster.num_workers)
     if device is not None:
@@ -80,7 +130,11 @@ def train(
     if dataset is None:
         dataset = bundled_dataset(workload, cluster, should_stop)
     check_data(workload, plan, dataset)
-    profile = profile_of(workload, dataset, cluster)
+    num_steps = count_steps(workload, dataset.num_samples, steps, epochs)
+    if saved is not None:
+        check_goes_on(saved, workload, dataset.num_samples, num_steps)
+    reach_all_hosts(dataset, cluster)
+    profile = profile_of(workload, dataset, cluster, queue_s)
     emulation = None
     if device is not None:
         plan = emulated_plan(plan, profile)
@@ -88,18 +142,32 @@ def train(
             profile, device, workload, [(plan, workload)], cluster.num_shared_cores
         )
         emulation = Emulation(device=device, profile=profile, time_scale=scale)
-    expected = forecast(plan, profile, workload, device=device, single_batch=single_batch)
+    expect = partial(
+        forecast, profile=profile, workload=workload, device=device, single_batch=single_batch
+    )
     job = TrainJob(
         workload=workload,
         plan=plan,
         dataset_folder=str(dataset.folder),
-        num_steps=count_steps(workload, dataset.num_samples, steps, epochs),
+        num_steps=num_steps,
         evaluate=evaluate,
         keep_weights=keep_weights,
-        stages=tuple((stage.start, stage.stop) for stage in expected.stages),
+        stages=tuple((stage.start, stage.stop) for stage in expect(plan).stages),
         emulation=emulation,
+        checkpoints=checkpoints,
+        resume_from="" if saved is None else saved.folder,
+        start_step=0 if saved is None else saved.step,
     )
-    return Run(cluster, job, origin_s=origin_s, dataset=dataset, expected=expected)
+    return Run(
+        cluster,
+        job,
+        origin_s=origin_s,
+        dataset=dataset,
+        expect=expect,
+        policy=policy,
+        queue_s=queue_s,
+        run=run,
+    )
 
 
 def find_emulated(emulate: str | Device | None, time_scale: float | None) -> Device | None:

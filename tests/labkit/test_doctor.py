@@ -18,6 +18,7 @@ from labkit.doctor import (
     check_leftovers,
     check_loopback,
     check_memory,
+    check_private_network,
     check_system,
     check_versions,
     examine,
@@ -125,6 +126,14 @@ def test_a_host_without_its_address_is_a_problem() -> None:
     check = check_loopback("192.0.2.1")  # reserved for documentation, so never ours
     assert check.level == "problem"
     assert "192.0.2.1 does not work" in check.found
+
+
+def test_ranks_on_every_users_loopback_are_noted() -> None:
+    assert check_private_network("").level == "ok"
+    check = check_private_network("unshare: Operation not permitted")
+    assert check.level == "note"
+    assert "no network of their own (unshare: Operation not permitted)" in check.found
+    assert "user namespaces" in check.fix
 
 
 def test_leftovers_are_noted_with_the_command_that_removes_them(tmp_path: Path) -> None:

@@ -10,22 +10,26 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
 import psutil
 import pytest
+from jupyter_client import BlockingKernelClient
 
 from labkit.errors import SettingError
-from labkit.open_lab import FIRST_NOTEBOOK, check_port, find_notebook, open_lab
+from labkit.open_lab import FIRST_NOTEBOOK, check_port, find_notebook, open_lab, runtime_folder
 
 DEADLINE_S = 60.0
+STRANGER = Path(__file__).parent / "cluster" / "stranger.py"
 OPEN_IT = """
 import sys
 from labkit.open_lab import open_lab
@@ -97,9 +101,8 @@ def open_server(folder: Path) -> Iterator[Server]:
         assert match, line
         yield Server(process, *match.groups())
     finally:
-        left = [process, *process.children(recursive=True)] if process.is_running() else []
-        for survivor in left:
-            survivor.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
         process.wait(DEADLINE_S)
         process.stderr.close()
 
@@ -115,6 +118,12 @@ def ask(server: Server, path: str, *, token: str = "", data: object = None) -> t
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, refused.read()
+
+
+def runtime_folder_of(server: Server) -> Path:
+    """The folder in which this server and its kernels keep what they need while they run."""
+    (info,) = Path(tempfile.gettempdir()).glob(f"labkit-*/jpserver-{server.process.pid}.json")
+    return info.parent
 
 
 def listening_hosts(process: psutil.Popen) -> set[str]:
@@ -149,6 +158,82 @@ def test_it_serves_the_notebook_to_the_token_only_on_loopback(tmp_path: Path) ->
         assert listening_hosts(server.process) == {"127.0.0.1"}
 
 
+def test_kernels_speak_through_sockets_that_only_this_user_reaches(tmp_path: Path) -> None:
+    with open_server(tmp_path) as server:
+        status, body = ask(server, "/api/kernels", token=server.token, data={"name": "python3"})
+        assert status == 201
+        folder = runtime_folder_of(server)
+        assert folder.stat().st_mode & 0o077 == 0
+
+        file = folder / f"kernel-{json.loads(body)['id']}.json"
+        client = BlockingKernelClient(connection_file=str(file))
+        client.load_connection_file()
+        assert client.transport == "ipc"
+        client.start_channels(hb=False)  # a busy machine would be taken for a dead kernel
+        try:
+            client.wait_for_ready(timeout=DEADLINE_S)
+            printed: list[str] = []
+            reply = client.execute_interactive(
+                "print(6 * 7)",
+                timeout=DEADLINE_S,
+                output_hook=lambda message: printed.append(message["content"].get("text", "")),
+            )
+        finally:
+            client.stop_channels()
+        assert reply["content"]["status"] == "ok"
+        assert "".join(printed) == "42\n"
+        sockets = [path for path in folder.iterdir() if path.is_socket()]
+        assert len(sockets) == 5, "shell, iopub, stdin, control and heartbeat"
+        if os.geteuid() == 0:
+            look_in_as_stranger(server, folder)
+    assert not folder.exists()
+
+
+def look_in_as_stranger(server: Server, folder: Path) -> None:
+    """Another user finds one port that asks for a token, and no file or socket."""
+    port = int(server.address.rsplit(":", 1)[1])
+    inside = list(folder.iterdir())
+    attempts = [
+        ["ask_for_page", port],
+        ["list_folder", str(folder)],
+        *(["knock" if path.is_socket() else "read_file", str(path)] for path in inside),
+    ]
+    shared = Path(tempfile.gettempdir())
+    before = shared.stat().st_mode
+    shared.chmod(0o755)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", STRANGER],
+            input=json.dumps(attempts),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
+        )
+    finally:
+        shared.chmod(before)
+    answers = json.loads(done.stdout)
+    assert answers.pop(f"ask_for_page {port}") == "a token is asked for"
+    assert len(answers) == len(attempts) - 1
+    assert all(answer.startswith("PermissionError") for answer in answers.values()), answers
+
+
+def test_a_deep_temporary_folder_does_not_make_the_sockets_paths_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("a" * 40) / ("b" * 40)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "before")
+    with runtime_folder() as folder:
+        assert os.environ["JUPYTER_RUNTIME_DIR"] == str(folder)
+        assert folder.stat().st_mode & 0o077 == 0
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(f"{folder}/kernel-{uuid.uuid4()}-ipc-99")
+    assert not folder.exists()
+    assert os.environ["JUPYTER_RUNTIME_DIR"] == "before"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_its_kernels(tmp_path: Path, number: signal.Signals) -> None:
     with open_server(tmp_path) as server:
@@ -156,13 +241,14 @@ def test_a_signal_ends_it_and_its_kernels(tmp_path: Path, number: signal.Signals
         kernels = server.process.children(recursive=True)
         assert kernels
         port = int(server.address.rsplit(":", 1)[1])
+        runtime = runtime_folder_of(server)
 
         server.process.send_signal(number)
 
         assert server.process.wait(DEADLINE_S) == 0
         assert psutil.wait_procs(kernels, timeout=DEADLINE_S)[1] == []
         check_port(port)  # free again
-        assert list((tmp_path / "JUPYTER_RUNTIME_DIR").glob("*server*")) == []
+        assert not runtime.exists()
 
 
 def test_a_taken_port_is_named_before_anything_starts(clone: Path) -> None:

@@ -193,3 +193,39 @@ def test_preprocessing_without_statistics_has_no_empty_table() -> None:
     report = {"rows_in": 1, "rows_out": 0, "set_aside": 1, "shards": 0, "seconds": 0.0}
     text = preprocess_table({**report, "steps": [], "statistics": {}})
     assert "most often" not in text
+
+
+def test_a_record_tells_of_its_checkpoints_and_where_it_went_on_from() -> None:
+    written = [
+        {"step": 20, "seconds": 0.25, "folder": "c/step-000020", "bytes": 3_000},
+        {"step": 40, "seconds": 0.25, "folder": "c/step-000040", "bytes": 3_001},
+        {"step": 60, "seconds": 0.1, "error": "No space left on device"},
+    ]
+    resumed = {"folder": "runs/a/checkpoints/step-000010", "step": 10}
+    text = train_table(make_record(checkpoints=written, resumed=resumed))
+    assert "2 in 0.50 s, the newest after step 40 (3,001 B); 1 failed: No space left" in text
+    assert "went on from" in text
+    assert "runs/a/checkpoints/step-000010" in text
+    assert "checkpoints" not in train_table(make_record())
+
+
+def test_a_record_tells_what_it_went_on_after() -> None:
+    entry = {
+        "attempt": 1, "cause": "worker_lost", "rank": 1, "why": "its worker was lost", "at_s": 3.25,
+        "detection_s": 0.04, "decided_by": "leader", "leader": 0, "term": 2, "recovery_s": None,
+        "from_step": 40, "lost_steps": 7, "world_size": 2,
+    }  # fmt: skip
+    record = RunRecord(
+        run="r", workload={"name": "digits", "global_batch": 64}, plan=Plan(dp=2).to_dict(),
+        strategy="data", world_size=2, planned_steps=50, recoveries=[entry],
+    )  # fmt: skip
+    table = train_table(record)
+    assert (
+        "rank 1 worker lost at 3.2 s (its worker was lost), noticed after 0.04 s, not gone" in table
+    )
+    assert "decided by rank 0, the leader of term 2" in table
+    record.recoveries = [entry | {"recovery_s": 1.5, "decided_by": "client"}]
+    table = train_table(record)
+    assert (
+        "gone on 1.50 s later from step 40; decided by the client, as no leader was left" in table
+    )

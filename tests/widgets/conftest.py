@@ -171,6 +171,7 @@ class FakeEngine:
             num_cores=2,
             num_shared_cores=2,
             why="no GPU <here>, so CPU workers",
+            backend_why="gloo, because the ranks compute on processor cores",
             dashboard_url="",
             close=lambda: self.closed.append(num_workers),
         )

@@ -18,6 +18,7 @@ def test_launch_shows_the_workers_and_why_they_were_chosen(lab: Lab, engine: Any
     lab.wait_idle(DEADLINE_S)
     assert engine.calls == [("launch", {"num_workers": 3})]
     assert "no GPU &lt;here&gt;" in panel.about.value
+    assert "gloo, because the ranks compute on processor cores" in panel.about.value
     assert panel.about.value.count('scope="row"') == 3
     assert "3 workers are ready" in panel.message.value
     assert "share 2 cores" in panel.about.value

@@ -11,6 +11,7 @@ import pytest
 
 from labkit.errors import RankFailed
 from labkit.plan import Plan
+from labkit.runs.record import Load
 from widgets import Lab
 
 DEADLINE_S = 20.0
@@ -154,6 +155,15 @@ def test_asynchronous_server_shows_its_staleness(launched: Lab, engine: Any, wai
     engine.runs[0].finish(staleness=[0, 1, 1, 2])
     launched.wait_idle(DEADLINE_S)
     assert "taleness" in launched.train_panel.view.staleness.alt
+
+
+def test_how_busy_the_devices_were_is_shown(launched: Lab, engine: Any, wait_for: Any) -> None:
+    launched.train_panel.start_button.click()
+    wait_for(lambda: engine.runs)
+    engine.runs[0].advance(3)
+    engine.runs[0].finish(load=[Load(0, 0.5, 0.9, 10**8), Load(0, 1.0, None, 10**8)])
+    launched.wait_idle(DEADLINE_S)
+    assert "mean 0.90 cores" in launched.train_panel.view.load.alt
 
 
 def test_stop_keeps_what_was_trained(launched: Lab, training: Any) -> None:

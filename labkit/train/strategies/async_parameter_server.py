@@ -7,11 +7,16 @@ DistBelief, TensorFlow's ancestor). Meanwhile other updates have come, so gradie
 price of not waiting. See ``ParameterStore`` for the update and for the bound of staleness.
 
 The loop's reports, on which all ranks meet, do synchronise the workers, but only now and then.
+There every gradient has been applied, so that is where a checkpoint is taken: of the server's
+parameters and momentum. What each worker held, older parameters as a rule, is not kept: a training
+that goes on from a checkpoint does so with fresh ones on all workers, and like any other
+asynchronous training never takes the same course twice.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 
 import torch
@@ -20,9 +25,9 @@ from torch import Tensor, nn
 
 from labkit.train.batches import Batch
 from labkit.train.collectives import Collectives
-from labkit.train.optimizer import Optimizer
+from labkit.train.optimizer import Optimizer, Owned
 from labkit.train.spans import SpanRecorder
-from labkit.train.strategies.flat import flatten_gradients, flatten_parameters
+from labkit.train.strategies.flat import flatten_gradients, flatten_parameters, split_flat
 from labkit.train.strategies.parallel_model import Given, ParallelModel, accumulate
 from labkit.train.strategies.parameter_store import ParameterStore
 
@@ -168,6 +173,22 @@ def apply_async_parameter_server(model: nn.Module, given: Given) -> ParallelMode
         store.pull(rank, host)  # with the updates that came after rank 0's last step
         parameters.copy_(host)
 
+    def owned(optimizer: Optimizer) -> list[Owned]:
+        if not isinstance(store, ParameterStore):
+            return []
+        named = dict(model.named_parameters())
+        weights = split_flat(store.weights, list(named.values()))
+        if not given.workload.momentum:
+            return [Owned(name, weight, None) for name, weight in zip(named, weights, strict=True)]
+        momenta = split_flat(store.velocity, list(named.values()))
+        return [Owned(*each) for each in zip(named, weights, momenta, strict=True)]
+
+    def take_up(step: int, private: Mapping[str, Tensor]) -> None:
+        nonlocal version
+        version = step * plan.dp
+        if isinstance(store, ParameterStore):
+            store.version = version
+
     def close() -> None:
         if isinstance(store, ParameterStore):
             store.fail(RuntimeError("rank 0 has left"))
@@ -184,6 +205,8 @@ def apply_async_parameter_server(model: nn.Module, given: Given) -> ParallelMode
         after_update=after_update,
         speaks=rank == SERVER,
         staleness=store.staleness if isinstance(store, ParameterStore) else [],
+        owned=owned,
+        take_up=take_up,
         finish=finish,
         close=close,
     )

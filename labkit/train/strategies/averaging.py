@@ -68,4 +68,5 @@ def apply_averaging(model: nn.Module, given: Given) -> ParallelModel:
         comm_bytes_after=bytes_after,
         after_update=after_update,
         clips_alone=True,
+        agrees_every=every,
     )

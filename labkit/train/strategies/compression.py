@@ -13,6 +13,7 @@ relatively.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -124,6 +125,20 @@ def _apply_powersgd(model: nn.Module, given: Given) -> ParallelModel:
         orthogonalization_epsilon=1e-8,  # a gradient may have fewer than two directions
     )
     part = replicate(model, given, PowerLog(given.recorder, given.pace, state=state))
+    by_kind = {"error": state.error_dict, "p": state.p_memory_dict, "q": state.q_memory_dict}
+
+    def private() -> dict[str, Tensor]:
+        return {f"{kind}.{b}": x for kind, of in by_kind.items() for b, x in of.items()}
+
+    def take_up(step: int, kept: Mapping[str, Tensor]) -> None:
+        state.iter = step
+        for name, x in kept.items():
+            kind, _, bucket = name.partition(".")
+            by_kind[kind][int(bucket)] = x
+
     return replace(
-        part, comm_bytes_after=lambda num_steps: {"comm_dp": powersgd_bytes(model, num_steps)}
+        part,
+        comm_bytes_after=lambda num_steps: {"comm_dp": powersgd_bytes(model, num_steps)},
+        private=private,
+        take_up=take_up,
     )

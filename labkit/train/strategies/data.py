@@ -135,4 +135,5 @@ def replicate(model: nn.Module, given: Given, log: BucketLog) -> ParallelModel:
         forward_backward=accumulate(replicated, given, around=around, backward=log.backward),
         comm_bytes_per_step={"comm_dp": num_parameter_bytes(model)},
         speaks=given.place.replica == 0,
+        rehearses=True,  # the first backward decides which gradients share a bucket
     )

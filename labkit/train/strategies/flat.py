@@ -21,7 +21,7 @@ def flatten_parameters(model: nn.Module, multiple_of: int = 1) -> Tensor:
     parameters = list(model.parameters())
     flat = torch.cat([p.detach().flatten() for p in parameters])
     flat = F.pad(flat, (0, -flat.numel() % multiple_of))
-    for parameter, piece in zip(parameters, _pieces(flat, parameters), strict=True):
+    for parameter, piece in zip(parameters, split_flat(flat, parameters), strict=True):
         parameter.data = piece
     return flat
 
@@ -34,13 +34,13 @@ def flatten_gradients(model: nn.Module) -> Tensor:
     parameters = list(model.parameters())
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     flat = torch.cat([grad.flatten() for grad in grads])
-    for parameter, piece in zip(parameters, _pieces(flat, parameters), strict=True):
+    for parameter, piece in zip(parameters, split_flat(flat, parameters), strict=True):
         parameter.grad = piece
     return flat
 
 
-def _pieces(flat: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
-    """The stretch of each parameter, in its shape."""
+def split_flat(flat: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """The stretch of each parameter, in its shape; views of the flat tensor."""
     sizes = [p.numel() for p in parameters]
     stretches = torch.split(flat[: sum(sizes)], sizes)
     return [piece.view_as(p) for piece, p in zip(stretches, parameters, strict=True)]

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from labkit.plan import Plan
+from labkit.train.point_to_point import Underway, carried_by_nccl, irecv, isend
 from labkit.train.strategies.parallel_model import Given, Place
 from labkit.train.strategies.shapes import num_bytes
 
@@ -45,7 +46,7 @@ class _Posted(NamedTuple):
 
     tensor: Tensor
     stamp: Tensor | None  # takes the declared arrival of an emulated message
-    works: list[dist.Work]
+    works: list[Underway]
 
 
 class Messages:
@@ -65,7 +66,7 @@ class Messages:
         self.boundaries = boundaries
         self._groups = message_groups()
         self._posted: dict[Message, _Posted] = {}
-        self._sent: dict[Message, list[dist.Work]] = {}
+        self._sent: dict[Message, list[Underway]] = {}
 
     def post(self, messages: Iterable[Message]) -> None:
         """Start to receive the first messages of a step."""
@@ -79,7 +80,7 @@ class Messages:
         tensor = torch.empty(like.shape, dtype=like.dtype, device=self.device)
         stamp = torch.zeros(1, dtype=torch.float64) if self.pace.is_emulated else None
         works = [
-            _started(dist.irecv(buffer, self._rank(message.sender), self._group(message), tag))
+            irecv(buffer, self._rank(message.sender), self._group(message), tag)
             for buffer, tag in zip((tensor, stamp), self._tags(message), strict=True)
             if buffer is not None
         ]
@@ -123,7 +124,7 @@ class Messages:
             arrival_s = self.pace.arrival_s(num_bytes(tensor), receiver)
             buffers.append(torch.tensor([arrival_s], dtype=torch.float64))
         self._sent[message] = [
-            _started(dist.isend(buffer, receiver, self._group(message), tag))
+            isend(buffer, receiver, self._group(message), tag)
             for buffer, tag in zip(buffers, self._tags(message), strict=False)
         ]
         self.recorder.count_bytes("comm_pp", num_bytes(tensor))
@@ -167,11 +168,6 @@ def message_groups() -> dict[tuple[str, bool], dist.ProcessGroup | None]:
     direction, messages are sent in the order in which they are expected.
     """
     ways = [(kind, is_up) for kind in ("activation", "gradient") for is_up in (True, False)]
-    if dist.get_backend() == "nccl":
+    if carried_by_nccl():
         return {way: dist.new_group() for way in ways}
     return dict.fromkeys(ways)
-
-
-def _started(work: dist.Work | None) -> dist.Work:
-    assert work is not None, "this rank is in the group"
-    return work

@@ -11,18 +11,21 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from labkit.emulate.pacer import RealTime
 from labkit.plan import Plan
 from labkit.train.batches import Batch
 from labkit.train.loss import scaled_loss
-from labkit.train.optimizer import Optimizer
+from labkit.train.optimizer import Optimizer, Owned
+from labkit.train.point_to_point import carried_by_nccl
 from labkit.train.spans import SpanRecorder
 from labkit.workload import Workload
 
 ForwardBackward = Callable[[Batch], Tensor]
 AfterUpdate = Callable[[int, Optimizer], None]
+TakeUp = Callable[[int, Mapping[str, Tensor]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,14 @@ class ParallelModel:
         speaks: whether its parameters are among those that make up the whole model.
         clips_alone: whether replicas clip their own gradients, each for itself.
         staleness: of each update that this rank applied as an asynchronous server.
+        owned: the weights that a checkpoint takes from this rank, given its optimiser; ``None``
+            takes those that the optimiser updates, where they are the module's parameters.
+        agrees_every: after every so many steps the replicas are equal, and can be saved.
+        rehearses: whether the first step of a process differs from later ones, as with buckets
+            that are rearranged after it; then a resumed training does one for nothing.
+        private: what a checkpoint keeps of this rank beside that, for the same plan.
+        take_up: called with the steps done and that state, when it goes on from a checkpoint;
+            the state is empty under another plan.
         finish: called after the last step, when all ranks have ended it, before anybody looks at
             the weights.
         close: ends what the strategy has started; called whether or not the training failed.
@@ -111,15 +122,35 @@ class ParallelModel:
     speaks: bool = True
     clips_alone: bool = False
     staleness: list[int] = field(default_factory=list)
+    owned: Callable[[Optimizer], list[Owned]] | None = None
+    agrees_every: int = 1
+    rehearses: bool = False
+    private: Callable[[], dict[str, Tensor]] = dict
+    take_up: TakeUp = lambda step, private: None
     finish: Callable[[], None] = lambda: None
     close: Callable[[], None] = lambda: None
 
-    def comm_bytes(self, num_steps: int) -> dict[str, int]:
-        """By formula, payload that this rank hands to each kind of collective in so many steps."""
+    def comm_bytes(self, num_steps: int, since: int = 0) -> dict[str, int]:
+        """By formula, payload that this rank hands to each kind of collective in so many steps.
+
+        Args:
+            num_steps: how many.
+            since: steps done before them.
+        """
         if self.comm_bytes_after is not None:
-            return dict(self.comm_bytes_after(num_steps))
+            before = self.comm_bytes_after(since)
+            after = self.comm_bytes_after(since + num_steps).items()
+            grown = {kind: size - before.get(kind, 0) for kind, size in after}
+            return {kind: size for kind, size in grown.items() if size}
         per_step = self.comm_bytes_per_step.items()
         return {kind: round(num_bytes * num_steps) for kind, num_bytes in per_step}
+
+    def owns(self, optimizer: Optimizer) -> list[Owned]:
+        """The weights that a checkpoint takes from this rank, with their momenta."""
+        if self.owned is not None:
+            return self.owned(optimizer)
+        named = self.module.named_parameters() if self.updated is None else ()
+        return optimizer.owned([(name, None) for name, _ in named])
 
     def counts(self, name: str, tensor: Tensor) -> bool:
         """Whether the numbers of a parameter here are counted in a sum over the whole model."""
@@ -222,8 +253,23 @@ def gather_full(part: ParallelModel, tensors: Mapping[str, Tensor]) -> dict[str,
     }
 
 
+def _on_the_host(tensor: DTensor) -> DTensor:
+    """The same shards in the host's memory, over the same group; of a mesh with one axis."""
+    mesh = DeviceMesh.from_group(tensor.device_mesh.get_group(), "cpu")
+    return DTensor.from_local(
+        tensor.to_local().cpu(),
+        mesh,
+        tensor.placements,
+        run_check=False,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+    )
+
+
 def _full(tensor: Tensor) -> np.ndarray:
     if isinstance(tensor, DTensor):
+        if tensor.is_cuda and not carried_by_nccl(tensor.device_mesh.get_group(0)):
+            tensor = _on_the_host(tensor)  # gloo gathers shards in the host's memory only
         tensor = tensor.full_tensor()
     tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
     array: np.ndarray = tensor.cpu().numpy().copy()

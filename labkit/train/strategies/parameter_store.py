@@ -35,6 +35,7 @@ class ParameterStore:
 
     Attributes:
         weights: (numbers,), as they are now.
+        velocity: (numbers,), their momentum.
         version: updates so far.
         staleness: of each update: others that came since the worker took its parameters. The
             arrivals of one synchronous round have 0, 1, ... of it.
@@ -53,7 +54,7 @@ class ParameterStore:
         self.weights = parameters.float() if coarse else parameters.clone()
         self.version = 0
         self.staleness: list[int] = []
-        self._velocity = torch.zeros_like(self.weights)
+        self.velocity = torch.zeros_like(self.weights)
         self._workload = workload
         self._max_staleness = max_staleness
         self._timeout_s = timeout_s
@@ -79,10 +80,10 @@ class ParameterStore:
             round_, place = divmod(self.version, len(self._pushed))
             rate = self._workload.learning_rate_at(round_)
             if place == 0:
-                self._velocity.mul_(self._workload.momentum).add_(gradient)
-                self.weights.sub_(self._velocity, alpha=rate)
+                self.velocity.mul_(self._workload.momentum).add_(gradient)
+                self.weights.sub_(self.velocity, alpha=rate)
             else:
-                self._velocity.add_(gradient)
+                self.velocity.add_(gradient)
                 self.weights.sub_(gradient, alpha=rate)
             self.version += 1
             self._pushed[worker] += 1

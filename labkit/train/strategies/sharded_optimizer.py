@@ -60,6 +60,8 @@ def apply_sharded_optimizer(model: nn.Module, given: Given) -> ParallelModel:
     size = flat.numel() // ranks.size
     mine = flat[ranks.rank * size : (ranks.rank + 1) * size]
     pieces = pieces_between(model, ranks.rank * size, (ranks.rank + 1) * size)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    places = [(names[piece.parameter], piece.stretch) for piece in pieces]
     part = apply_data(model, given)
 
     def forward_backward(batch: Batch) -> Tensor:
@@ -77,4 +79,5 @@ def apply_sharded_optimizer(model: nn.Module, given: Given) -> ParallelModel:
         comm_bytes_per_step={"comm_dp": num_parameter_bytes(model) + num_bytes(mine)},
         updated=[piece.weights for piece in pieces],
         after_update=after_update,
+        owned=lambda optimizer: optimizer.owned(places),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -17,9 +18,12 @@ TWO_GPUS = Devices(
 )
 
 
-def install_dask_cuda(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
-    """Pretend that dask-cuda can or cannot be imported."""
+def install_dask_cuda(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, torch_version: str = "2.13.0"
+) -> None:
+    """Pretend that dask-cuda can or cannot be imported, beside that build of torch."""
     monkeypatch.setattr(capacity, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(capacity, "version", lambda name: torch_version)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,8 @@ def install_dask_cuda(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
         (CPU, "auto", 4, True, "cpu", "no NVIDIA driver"),
         (TWO_GPUS, "auto", 2, True, "gpu", "found 2 GPUs: A, B"),
         (TWO_GPUS, "auto", None, True, "gpu", "found 2 GPUs: A, B"),
-        (TWO_GPUS, "auto", 4, True, "cpu", "but 4 workers need one each, so CPU workers share 2"),
+        (TWO_GPUS, "auto", 4, True, "cpu", "need one each (device='gpu' lets them share), so CPU"),
+        (TWO_GPUS, "gpu", 4, True, "gpu", "found 2 GPUs: A, B"),
         (TWO_GPUS, "auto", 2, False, "cpu", "but dask-cuda is not installed (pip install -c"),
         (TWO_GPUS, "cpu", 2, True, "cpu", "but CPU workers were asked for"),
     ],
@@ -58,7 +63,6 @@ def test_the_kind_of_workers_and_the_reason(
             False,
             "device='gpu': found 2 GPUs: A, B, but dask-cuda is not installed",
         ),
-        (TWO_GPUS, "gpu", True, "device='gpu': found 2 GPUs: A, B, but 3 workers need one each"),
         (TWO_GPUS, "tpu", True, "device='tpu' is unknown"),
     ],
 )
@@ -69,6 +73,17 @@ def test_what_was_insisted_on_and_cannot_be_had_is_refused(
     with pytest.raises(SettingError) as error:
         choose_kind(devices, device, 3)  # type: ignore[arg-type]
     assert message in str(error.value)
+
+
+def test_a_build_of_torch_without_cuda_computes_on_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_dask_cuda(monkeypatch, True, torch_version="2.13.0+cpu")
+    kind, why = choose_kind(TWO_GPUS, "auto", 2)
+    assert kind == "cpu"
+    assert "torch 2.13.0+cpu is a build without CUDA (install torch's default build)" in why
+    with pytest.raises(SettingError, match=r"is a build without CUDA .*; or use device='cpu'"):
+        choose_kind(TWO_GPUS, "gpu", 2)
+    kind, _ = choose_kind(replace(TWO_GPUS, stand_in=True), "gpu", 2)
+    assert kind == "gpu", "no GPU computes behind a stand-in driver, so any build will do"
 
 
 def test_workers_that_do_not_fit_in_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

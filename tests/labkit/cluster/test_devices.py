@@ -23,6 +23,13 @@ class Driver:
         patch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(self.names))
         patch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
         patch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: self.names[handle])
+        patch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: f"GPU-{handle}a4e")
+        patch.setattr(pynvml, "nvmlSystemGetDriverVersion", lambda: "580.95.05")
+
+        def no_mig(handle: int) -> None:
+            raise pynvml.NVMLError_NotSupported
+
+        patch.setattr(pynvml, "nvmlDeviceGetMigMode", no_mig)
 
 
 def test_every_gpu_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +39,7 @@ def test_every_gpu_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (devices.kind, devices.count) == ("gpu", 2)
     assert devices.indices == ("0", "1")
     assert devices.why == "found 2 GPUs: A100, H100"
+    assert not devices.stand_in
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,8 @@ def test_every_gpu_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("1", ("H100",), ("1",)),
         ("1,0", ("H100", "A100"), ("1", "0")),
-        ("GPU-fa4e", ("GPU-fa4e",), ("GPU-fa4e",)),
+        ("GPU-1a4e", ("H100",), ("1",)),
+        ("GPU-1,0", ("H100", "A100"), ("1", "0")),
     ],
 )
 def test_cuda_visible_devices_chooses_among_them(

@@ -228,13 +228,23 @@ def test_blame_goes_to_the_rank_that_died_not_to_those_that_lost_it() -> None:
     peer = RankEnd(rank=0, status="error", error="RuntimeError: gloo Connection closed", at_s=1.0)
     cause = RankEnd(rank=3, status="error", error="ValueError: nan", at_s=2.0)
     dead = RankEnd(rank=2, status="died", error="killed by SIGKILL", at_s=3.0)
+    lost = RankEnd(rank=4, status="died", error="its worker was lost", at_s=4.0, worker_lost=True)
+    aborted = RankEnd(rank=5, status="died", error="killed by SIGABRT", at_s=2.5)
     done = RankEnd(rank=1, status="done", at_s=0.5)
-    assert first_failure([done], False, "r") is None
-    for ends, rank in (([peer, cause], 3), ([peer, cause, dead], 2), ([peer, done], 0)):
-        failure = first_failure(ends, False, "r")
-        assert isinstance(failure, RankFailed)
-        assert failure.rank == rank
-    assert isinstance(first_failure([dead], True, "r"), RunStopped)
+    assert first_failure([done]) is None
+    for ends, rank, reason in (
+        ([peer, cause], 3, "raised"),
+        ([peer, cause, aborted], 3, "raised"),
+        ([peer, cause, dead, lost], 2, "died"),
+        ([peer, lost], 4, "worker_lost"),
+        ([peer, aborted], 5, "died"),
+        ([peer, done], 0, "peers_lost"),
+    ):
+        failure = first_failure(ends)
+        assert failure is not None
+        assert (failure.rank, failure.cause) == (rank, reason)
+        assert failure.is_recoverable is (reason != "raised")
+        assert failure.to_error().rank == rank
 
 
 def test_exit_codes_are_said_in_words() -> None:

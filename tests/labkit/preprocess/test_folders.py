@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import SettingError
-from labkit.preprocess.folders import discard, make_draft, name_draft, publish
+from labkit.preprocess.folders import begin_again, discard, make_draft, name_draft, publish
 
 
 def finished_draft(target: Path, content: str) -> str:
@@ -59,3 +60,23 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     target = tmp_path / "file" / "set"
     with pytest.raises(SettingError, match=r"cannot write in .*file \(.*\); choose another"):
         make_draft(name_draft(str(target)), str(target))
+
+
+@pytest.mark.parametrize("how", ["writable by others", "a link", "of another user"])
+def test_a_draft_that_another_user_may_have_put_there_is_not_read(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold pickles, which run code when they are read."""
+    target = str(tmp_path / "set")
+    draft = Path(name_draft(target, resumable=True))
+    if how == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        draft.symlink_to(tmp_path / "elsewhere")
+    else:
+        draft.mkdir()
+        draft.chmod(0o777 if how == "writable by others" else 0o700)
+    if how == "of another user":
+        monkeypatch.setattr(os, "geteuid", lambda: draft.stat().st_uid + 1)
+    for make in (make_draft, lambda *names: begin_again(*names, {"rows": 3})):
+        with pytest.raises(SettingError, match="not a folder of this user alone; remove it, or"):
+            make(str(draft), target)

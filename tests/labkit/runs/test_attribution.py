@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from labkit.runs.attribution import PARTS, attribute, exclusive_pieces
-from labkit.runs.record import Span
+from labkit.runs.record import CHECKPOINT, Span
 from labkit.train.job import RankResult
 from labkit.train.strategies.messages import POST
 
@@ -236,3 +236,19 @@ def test_the_time_before_the_first_step_is_start_up_unless_a_device_is_emulated(
     shares, wall_s = attribute([late], with_startup=False)
     assert wall_s == 8.0
     assert shares["startup"] == 0.0
+
+
+def test_a_checkpoint_is_other_and_does_not_make_the_report_before_it_a_wait() -> None:
+    def rank(number: int, ready_s: float) -> RankResult:
+        spans = [
+            span("backward", 0, ready_s, rank=number),
+            span("idle", ready_s, 5, rank=number, name="report"),
+            span("idle", 5, 8, rank=number, name=CHECKPOINT),
+        ]
+        return result(spans, rank=number, replica=number)
+
+    shares, wall_s = attribute([rank(0, 2.0), rank(1, 4.0)])
+    assert wall_s == 10.0
+    assert shares["imbalance"] == pytest.approx(1.0)  # rank 0 waits 2 s for rank 1
+    assert shares["exposed_communication"] == pytest.approx(1.0)
+    assert shares["other"] == pytest.approx(3.0 + 2.0)

@@ -39,6 +39,24 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_run: MakeRun) -> Non
     assert sorted(path.name for path in folder.iterdir()) == [RECORD_FILE, SPANS_FILE]
 
 
+def test_recoveries_and_leaders_come_back_unless_they_are_damaged(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    record = make_run()
+    record.recoveries = [{"attempt": 1, "cause": "died", "recovery_s": None}]
+    record.leaders = [{"term": 1, "rank": 0, "ended": "died"}]
+    folder = save_record(record, tmp_path)
+    assert load_record(folder) == record
+    record.leaders = [3]  # type: ignore[list-item]
+    with pytest.raises(SettingError, match="recoveries or leaders"):
+        load_record(save_record(record, tmp_path))
+
+
+def test_a_record_is_for_its_owner_only(tmp_path: Path, make_run: MakeRun) -> None:
+    folder = save_record(make_run(), tmp_path / "runs")
+    assert folder.stat().st_mode & 0o077 == 0
+
+
 def test_a_record_without_spans_comes_back_too(tmp_path: Path, make_run: MakeRun) -> None:
     assert load_record(save_record(make_run(spans=[]), tmp_path)).spans == []
 

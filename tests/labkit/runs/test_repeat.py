@@ -112,3 +112,12 @@ def test_a_plan_that_is_approximate_is_held_to_no_limit(make_run: MakeRun) -> No
     differences = loss_differences(make_run("a", **settings), make_run("b", **settings))
     assert differences.holds is None
     assert "compressed" in differences.why
+
+
+def test_a_run_that_went_on_is_compared_from_its_own_steps_on(make_run: MakeRun) -> None:
+    record = losses(make_run("a"), [0.5, 0.4, 0.3])
+    record.resumed = {"folder": "runs/x/checkpoints/step-000002", "step": 2}
+    whole = make_run("b")
+    whole.steps = [whole.steps[0]] * 5
+    again = losses(whole, [0.7, 0.6, 0.5, 0.4, 0.3])
+    assert loss_differences(record, again).relative == (0.0, 0.0, 0.0)

@@ -58,3 +58,34 @@ def test_take_new_gives_each_span_once_and_only_the_newest() -> None:
         recorder.add("data", str(i), 0.0)
     assert [span.name for span in recorder.take_new(4)] == ["5", "6", "7", "8"]
     assert recorder.take_new(4) == []
+
+
+class LateClock:
+    """A GPU that gets to each mark ten seconds after the host set it; ticks once a look."""
+
+    def __init__(self) -> None:
+        self.ticks = itertools.count()
+        self.settled = 0
+
+    def __call__(self) -> float:
+        return float(next(self.ticks))
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    def when_passed(self, now_s: float) -> float:
+        return now_s + 10.0 if now_s % 2 == 1 else now_s  # only ends are late
+
+
+def test_spans_of_a_gpu_are_kept_by_its_own_time_once_it_is_settled() -> None:
+    clock = LateClock()
+    recorder = SpanRecorder(clock, rank=0, clock=clock)  # type: ignore[arg-type]
+    with recorder.span("forward", "forward"):
+        pass
+    recorder.add("backward", "backward", 2.0, end_s=3.0)
+    assert recorder.take_new(200) == [], "when the GPU was done is not known yet"
+    recorder.settle()
+    assert [(s.start_s, s.duration_s) for s in recorder.take_new(200)] == [(0.0, 11.0), (2.0, 11.0)]
+    recorder.add("optimizer", "sgd", 4.0, end_s=5.0)
+    assert recorder.spans[-1].duration_s == 11.0, "whoever asks for all has them settled"
+    assert (recorder.num_dropped, clock.settled) == (0, 2)

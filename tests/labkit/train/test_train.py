@@ -75,7 +75,7 @@ def test_stop_ends_a_run_within_two_seconds_and_keeps_what_it_did(
 
 def test_a_rank_that_is_killed_is_named_and_the_next_run_starts(cluster4: Cluster) -> None:
     before = {child.pid for server in cluster4._fork_servers() for child in server.children()}
-    run = train(DIGITS, labkit.Plan(dp=2), cluster4, steps=100_000)
+    run = train(DIGITS, labkit.Plan(dp=2), cluster4, steps=100_000, max_restarts=0)
     wait_for_steps(run, 2)
     (server,) = cluster4._fork_servers()
     victim = next(child for child in server.children() if child.pid not in before)

@@ -1,0 +1,69 @@
+"""The workers that short tasks may use now: those that no run holds; see ``reservation``."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+ASK_EVERY_S = 0.2
+AHEAD = 3  # tasks that a worker has at a time: one that it does, and more, so that it never waits
+
+
+class TaskShare:
+    """What one series of tasks may use of a scheduler's workers.
+
+    A run that asks for workers starts as soon as they have done the few tasks that they have, so
+    tasks are given to workers little by little.
+
+    Args:
+        client: a ``distributed.Client``.
+
+    Attributes:
+        workers: addresses, as they were a fifth of a second ago at most.
+        only: the same where runs keep tasks from the others; ``None`` where any worker will do.
+        kept_out: whether runs hold all workers, so that nothing can be given.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._name = f"tasks-{uuid.uuid4().hex[:10]}"
+        self.workers: list[str] = []
+        self.only: list[str] | None = None
+        self.kept_out = False
+        self._in_line = False
+        self._asked_s = float("-inf")
+
+    def room(self, num_pending: int) -> int:
+        """Tasks that may be given now, where so many were given and are not done."""
+        return max(0, AHEAD * len(self.workers) - num_pending)
+
+    def ask(self, pending: Iterable[Any]) -> list[Any]:
+        """Ask the scheduler again, if it is time to.
+
+        Args:
+            pending: futures of the tasks that are not done.
+        Returns:
+            Those that have to be given again, as their worker is a run's now, or gone.
+        """
+        if time.monotonic() - self._asked_s < ASK_EVERY_S:
+            return []
+        from labkit.cluster.reservation import share
+
+        futures = {future.key: future for future in pending}
+        answer = self._client.run_on_scheduler(share, self._name, self._client.id, list(futures))
+        self._asked_s = time.monotonic()
+        self.workers = answer.workers
+        self.only = answer.workers if answer.restricted else None
+        self.kept_out = answer.kept and not answer.workers
+        self._in_line = self._in_line or self.kept_out
+        return [futures[key] for key in answer.stuck]
+
+    def leave(self) -> None:
+        """There are no more tasks for now: end the turn, if they had to wait for one."""
+        from labkit.cluster.reservation import leave
+
+        if self._in_line and self._client.status == "running":
+            self._client.run_on_scheduler(leave, self._name)
+        self._in_line = False

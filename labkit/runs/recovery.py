@@ -1,0 +1,317 @@
+"""A run that goes on by itself: its ranks are started again where a failure may not come back.
+
+A rank that raised an error of its program fails the run at once, for it would raise again. A rank
+that died, was lost with its worker, or hangs is recovered: fresh ranks go on from the newest
+checkpoint, or begin again where there is none. Which ranks are left and which checkpoint was
+committed last, the leader of the failed attempt has said; where no rank is left to be the leader,
+this process decides, and the record says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.cluster.blame import Failure
+from labkit.cluster.gang import Gang, new_run
+from labkit.cluster.hang_watch import HangWatch
+from labkit.cluster.supervision import Supervision
+from labkit.errors import BusyError, LabError, RankFailed, RunStopped, SettingError
+from labkit.runs.record import RunRecord, Status
+from labkit.runs.recovery_record import end_leaders, leader_entry, recovery_entry
+from labkit.runs.restart_policy import REPLACE_S, RestartPolicy, smaller_plan
+from labkit.train import checkpoint_files
+
+if TYPE_CHECKING:
+    from labkit.cluster.cluster import Cluster
+    from labkit.train.job import TrainJob
+
+PLACE_TRIES = 3  # a worker may be lost while ranks are being placed
+
+logger = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Starts the ranks of a run, and starts them again.
+
+    Args:
+        cluster: where.
+        job: of the first attempt.
+        policy: how often, and with how many ranks.
+        record: of the run; its steps, leaders, recoveries and restarts are kept here.
+        lock: held while the record changes.
+        queue_s, origin_s, run, on_event, on_placed: see ``Gang``.
+        on_restart: called with the job of a further attempt, before it is started; the record goes
+            back to that job's first step then.
+        on_end: called once, on the watching thread, with the last gang and what it failed with.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        job: TrainJob,
+        *,
+        policy: RestartPolicy,
+        record: RunRecord,
+        lock: threading.Lock,
+        origin_s: float,
+        on_event: Callable[[int, dict[str, Any]], None],
+        on_placed: Callable[[Gang], None],
+        on_restart: Callable[[TrainJob], None],
+        on_end: Callable[[Gang, Exception | None], None],
+        queue_s: float = 0.0,
+        run: str = "",
+    ) -> None:
+        self.cluster = cluster
+        self.job = job
+        self.run = run or new_run()
+        self.policy = policy
+        self.gang: Gang
+        self.changed = threading.Condition()
+        self.error: Exception | None = None
+        self._record = record
+        self._lock = lock
+        self._origin_s = origin_s
+        self._on_event = on_event
+        self._on_placed = on_placed
+        self._on_restart = on_restart
+        self._on_end = on_end
+        self._ended: Status | None = None
+        self._stopping = False
+        self._attempt = 0  # restarts so far
+        self._num_starts = 0  # gangs, those too that did not get as far as to run
+        self._tries_left = PLACE_TRIES
+        self._failed: RankFailed | None = None  # what the attempt that goes on is for
+        record.run = self.run
+        first = self._start(queue_s)
+        if not self._attempt:
+            self.gang = first
+
+    # -- what the run shows --------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """Of the run: as long as it goes on after a failure, it runs."""
+        if self._ended is not None:
+            return self._ended
+        return "running" if self._attempt else self.gang.status
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in whichever way."""
+        return self._ended is not None
+
+    def stop(self) -> None:
+        """Ask the ranks to stop, or what is starting them again."""
+        self._stopping = True
+        self.gang.stop()
+
+    def join(self, timeout_s: float | None) -> None:
+        """Wait for the end of the run.
+
+        Raises:
+            TimeoutError: it has not ended in time.
+            LabError: what it failed with.
+        """
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.done, timeout_s):
+                raise TimeoutError(f"run {self.run} has not ended within {timeout_s} s; it goes on")
+        if self.error is not None:
+            raise self.error
+
+    # -- attempts ------------------------------------------------------------------------------
+
+    def _start(self, queue_s: float) -> Gang:
+        """Start the ranks of the next attempt."""
+        from labkit.train.program import train_rank
+
+        plan, restarts_left = self.job.plan, self.policy.max_restarts - self._attempt
+        with self._lock:
+            terms = [leader["term"] for leader in self._record.leaders]
+        supervision = Supervision(
+            run=self.run,
+            attempt=self._num_starts,
+            first_term=max(terms, default=0) + 1,
+            recoverable=restarts_left > 0,
+            on_failure=self.policy.on_failure,
+        )
+        settings: dict[str, Any] = {
+            "run": supervision.gang,
+            "per_replica": plan.pp * plan.tp,
+            "queue_s": queue_s,
+            "on_event": self._take,
+            "on_placed": self._on_placed,
+            "on_end": self._take_end,
+            "origin_s": self._origin_s,
+            "hang": HangWatch(self.job.num_steps),
+            "supervision": supervision,
+        }
+        self._num_starts += 1
+        if self._attempt:
+            return Gang(self.cluster, train_rank, plan.world_size, (self.job,), **settings)
+        return self.cluster.start_ranks(train_rank, plan.world_size, (self.job,), **settings)
+
+    def _take_end(self, gang: Gang) -> None:
+        """On the gang's watching thread: it has ended, and its processes with it."""
+        error = gang.progress.error
+        try:
+            if self._goes_on(gang):
+                self._start_again(gang)
+                return
+        except Exception as obstacle:
+            if not isinstance(obstacle, LabError):
+                logger.exception("run %s could not be started again", self.run)
+            error = self._explain(obstacle)
+        if isinstance(error, BusyError):
+            error = self._explain(error)
+        elif isinstance(error, RankFailed) and self._attempt:
+            times = "1 restart" if self._attempt == 1 else f"{self._attempt} restarts"
+            error = _with_note(error, f"it had gone on after {times}")
+        self._finish(gang, error)
+
+    def _goes_on(self, gang: Gang) -> bool:
+        progress = gang.progress
+        if progress.error is None or self._stopping or self.cluster.closed:
+            return False
+        if self.cluster.client.status != "running":  # the scheduler is gone, and all with it
+            return False
+        if progress.failure is not None:
+            left = self._attempt < self.policy.max_restarts
+            return left and progress.failure.is_recoverable
+        # A worker was lost while the ranks of a further attempt were placed: place them again.
+        unplaced = self._failed is not None and gang.placed_s == 0.0
+        busy = isinstance(progress.error, BusyError | RunStopped)
+        return unplaced and not busy and self._tries_left > 0
+
+    def _start_again(self, gang: Gang) -> None:
+        """Start fresh ranks; the run goes on with them, or stops if that was asked meanwhile."""
+        failure = gang.progress.failure
+        self._tries_left -= 1
+        if failure is not None:
+            self._failed = failure.to_error()
+            self._tries_left = PLACE_TRIES
+            self._attempt += 1
+            self._prepare(gang, failure)
+        following = self._start(REPLACE_S)
+        self.gang = following
+        if self._stopping:
+            following.stop()
+
+    def _prepare(self, gang: Gang, failure: Failure) -> None:
+        """Go back to a checkpoint, and change the plan if ranks are left out."""
+        decision = gang.progress.decision
+        num_ranks = self._num_ranks(decision)
+        with self._lock:
+            steps = self._record.steps
+            known = steps[-1].step + 1 if steps else self.job.start_step
+        saved = self._checkpoint("" if decision is None else decision["committed"], known)
+        if saved is not None and saved.step > self.job.start_step:
+            self.job = replace(self.job, resume_from=saved.folder, start_step=saved.step)
+        entry = recovery_entry(gang, failure, self._attempt)
+        entry |= {"from_step": self.job.start_step, "lost_steps": known - self.job.start_step}
+        with self._lock:
+            end_leaders(self._record.leaders, self._attempt - 1, "attempt ended", failure)
+            self._record.restarts = self._attempt
+            self._record.recoveries.append(entry)
+            first = self.job.start_step
+            self._record.steps = [step for step in self._record.steps if step.step < first]
+            self._record.spans = [span for span in self._record.spans if span.step < first]
+        plan = smaller_plan(self.job.plan, self.job.workload, num_ranks)
+        self.job = replace(self.job, plan=plan)
+        entry["world_size"] = plan.world_size
+        self._on_restart(self.job)
+
+    def _num_ranks(self, decision: dict[str, Any] | None) -> int:
+        """Ranks that the next attempt may have."""
+        wanted = self.job.plan.world_size
+        if decision is not None:
+            return int(decision["num_ranks"])
+        if self.policy.on_failure == "replace":
+            return wanted
+        return min(wanted, self.cluster.num_workers)
+
+    def _checkpoint(self, committed: str, known: int) -> checkpoint_files.Saved | None:
+        """The one that the leader committed last, else the newest one that is whole.
+
+        Steps that are not known here would be missing from the record, so none is beyond them.
+        """
+        if self.job.checkpoints is None:
+            return None
+        folder = Path(self.job.checkpoints.folder)
+        if committed:
+            try:
+                saved = checkpoint_files.read(folder / committed)
+            except SettingError as error:
+                logger.warning("%s", error)
+            else:
+                if saved.step <= known:
+                    return saved
+        return checkpoint_files.latest(folder, at_most=known)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def _take(self, rank: int, event: dict[str, Any]) -> None:
+        """On the gang's watching thread: keep what concerns attempts, and pass the event on."""
+        kind = event["type"]
+        with self._lock:
+            if kind == "leader":
+                self._record.leaders.append(leader_entry(rank, event, self._attempt))
+            elif kind == "leader_end":
+                for leader in self._record.leaders:
+                    if leader["term"] == event["term"]:
+                        leader["ended"] = leader["ended"] or event["why"]
+            elif kind == "steps" and self._record.recoveries:
+                entry = self._record.recoveries[-1]
+                if entry["recovery_s"] is None:
+                    entry["recovery_s"] = time.time() - self._origin_s - entry["at_s"]
+        self._on_event(rank, event)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _explain(self, obstacle: Exception) -> Exception:
+        """The failure, and why the run did not go on after it."""
+        if self._failed is None or isinstance(obstacle, RunStopped):
+            return obstacle
+        return _with_note(self._failed, f"the run could not go on: {obstacle}")
+
+    def _give_up_place(self) -> None:
+        """Workers are kept for an attempt that is not going to be."""
+        from labkit.cluster.reservation import release
+
+        following = Supervision(run=self.run, attempt=self._num_starts).gang
+        client = self.cluster.client
+        if client.status == "running":
+            with contextlib.suppress(OSError, TimeoutError):
+                client.run_on_scheduler(release, following)
+
+    def _finish(self, gang: Gang, error: Exception | None) -> None:
+        if self._stopping and error is not None:
+            error = RunStopped(f"run {self.run} was stopped")
+        if gang.progress.failure is not None:
+            self._give_up_place()
+        with self._lock:
+            end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
+        try:
+            self._on_end(gang, error)
+        except Exception as unexpected:
+            logger.exception("run %s ended, but its record could not be made", self.run)
+            error = error or unexpected
+        self.error = error
+        with self.changed:
+            stopped = isinstance(error, RunStopped) or (self._stopping and error is None)
+            self._ended = "stopped" if stopped else "failed" if error else "done"
+            self.changed.notify_all()
+
+
+def _with_note(failed: RankFailed, note: str) -> RankFailed:
+    """The same failure with something added to the line that names it."""
+    first, _, rest = str(failed).partition("\n")
+    return RankFailed(
+        f"{first}; {note}\n{rest}".strip(), rank=failed.rank, rank_traceback=failed.rank_traceback
+    )

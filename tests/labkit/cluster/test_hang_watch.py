@@ -1,0 +1,108 @@
+"""When a run hangs, and which rank the others wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from labkit.cluster.hang_watch import ASK_S, BUSY_S, HangWatch
+from labkit.cluster.position import find_culprit, has_moved, tell_position
+from labkit.cluster.rank_context import RankContext
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def steps(first: int, count: int) -> dict[str, object]:
+    return {"type": "steps", "steps": [(first + k, 0.5) for k in range(count)]}
+
+
+def running(step_s: float, reports: int = 10, num_steps: int = 1000) -> tuple[HangWatch, Clock]:
+    """A watch that has seen reports of one step each."""
+    clock = Clock()
+    watch = HangWatch(num_steps, clock)
+    for step in range(reports):
+        clock.now_s += step_s
+        watch.take(steps(step, 1))
+    return watch, clock
+
+
+@pytest.mark.parametrize(
+    ("step_s", "limit_s"), [(0.001, 6.0), (0.35, 7.0), (1.0, 7.5), (2.5, 7.5), (5.0, 15.0)]
+)
+def test_a_run_may_be_silent_for_20_steps_within_bounds(step_s: float, limit_s: float) -> None:
+    watch, clock = running(step_s)
+    assert watch.limit_s == pytest.approx(limit_s)
+    assert watch.due_s == pytest.approx(clock.now_s + limit_s)
+
+
+def test_a_hang_is_known_within_ten_seconds_unless_steps_are_slow() -> None:
+    assert running(2.5)[0].limit_s + 2 * ASK_S <= 10.0
+
+
+def test_nothing_is_due_before_the_first_step_and_after_the_last() -> None:
+    assert HangWatch(10, Clock()).due_s == float("inf")
+    watch, _ = running(0.1, reports=9, num_steps=10)
+    assert watch.due_s < float("inf")
+    watch.take(steps(9, 1))
+    assert watch.due_s == float("inf")
+
+
+def test_reports_of_several_steps_count_for_each() -> None:
+    watch, clock = running(0.4)
+    for number in range(40):
+        clock.now_s += 2.0
+        watch.take(steps(10 + 20 * number, 20))
+    assert watch.limit_s == 6.0
+
+
+def test_ranks_that_do_something_else_are_excused_for_a_while() -> None:
+    watch, clock = running(0.1)
+    clock.now_s = watch.due_s
+    assert watch.excuse()
+    assert watch.due_s == pytest.approx(clock.now_s + watch.limit_s)
+    clock.now_s += BUSY_S
+    assert not watch.excuse()
+
+
+def test_the_culprit_is_silent_or_has_started_the_fewest_collectives() -> None:
+    at = {"collectives": 12, "doing": "", "at": "model.py:7 in forward"}
+    behind = at | {"collectives": 10, "at": "model.py:9 in loop"}
+    assert find_culprit({0: at, 2: at}, 3) == (1, "it does not answer")
+    assert find_culprit({0: at, 1: behind}, 2) == (1, "2 collectives behind, at model.py:9 in loop")
+    assert find_culprit({0: at, 1: at}, 2) == (0, "at model.py:7 in forward")
+
+
+def test_a_run_whose_ranks_still_start_collectives_is_only_slow() -> None:
+    before = {0: {"collectives": 12}, 1: {"collectives": 10}}
+    assert not has_moved(before, before)
+    assert has_moved(before, {0: {"collectives": 12}, 1: {"collectives": 11}})
+
+
+def test_a_rank_tells_where_its_program_is(alone_context: RankContext) -> None:
+    found: list[dict[str, object]] = []
+    asking = threading.Thread(target=lambda: found.append(tell_position(alone_context)))
+    asking.start()
+    while asking.is_alive():
+        time.sleep(0.001)
+    assert found[0]["type"] == "position"
+    assert found[0]["doing"] == "resting"
+    assert found[0]["collectives"] == 0
+    assert "test_hang_watch.py" in str(found[0]["at"])
+
+
+@pytest.fixture
+def alone_context() -> RankContext:
+    """Of a rank in this process."""
+    return RankContext(
+        run="test", rank=0, world_size=1, local_rank=0, device="cpu", backend="gloo",
+        origin_s=time.time(), send=lambda event: None, doing="resting",
+    )  # fmt: skip

@@ -1,0 +1,200 @@
+"""dask-cuda's own cluster on GPUs of a stand-in driver: workers, sharing, restarts, load.
+
+No GPU computes here: the ranks do, on the CPU. Everything before that is the real path.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import labkit
+from labkit.cluster.cluster import Cluster
+from labkit.cluster.rank_context import RankContext
+
+NAME = "stand-in GPU (no hardware)"
+SOON_S = 60.0
+
+
+def environment_of_worker() -> tuple[str, int]:
+    """On a worker: what it sees of the GPUs, and its process."""
+    return os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()
+
+
+def environment_of_rank(context: RankContext) -> tuple[str, str, str, str]:
+    """In a rank: what it sees of the GPUs, its own, its device and its backend."""
+    import torch.distributed as dist
+
+    visible = os.environ["CUDA_VISIBLE_DEVICES"]
+    return visible, context.gpu, context.device, dist.get_backend()
+
+
+def facts_of(cluster: Cluster) -> dict[str, Any]:
+    """What tests ask about a cluster."""
+    workers = cluster.workers
+    seen = cluster.call_workers(environment_of_worker)
+    folder = Path(os.environ["STAND_IN_STATE"])
+    contexts = [p.name.split(".") for p in folder.iterdir() if p.name.count(".") == 2]
+    pids = {worker["pid"]: worker["name"] for worker in workers}
+    return {
+        "kind": cluster.kind,
+        "why": cluster.why,
+        "backend": cluster.backend,
+        "backend_why": cluster.backend_why,
+        "names": [worker["name"] for worker in workers],
+        "devices": [worker["device"] for worker in workers],
+        "visible": [seen[worker["address"]][0] for worker in workers],
+        "contexts": sorted(
+            (pids[int(pid)], int(gpu), int(instance))
+            for gpu, instance, pid in contexts
+            if int(pid) in pids
+        ),
+        "ranks": cluster.run_ranks(environment_of_rank, cluster.num_workers, timeout_s=SOON_S),
+    }
+
+
+def launch_and_look(num_workers: int | None, device: Any = "auto") -> dict[str, Any]:
+    with labkit.launch(num_workers, device=device) as cluster:
+        return facts_of(cluster)
+
+
+@pytest.mark.parametrize("gpus", [1, 4])
+def test_there_is_a_worker_for_each_gpu_with_a_context_on_its_own(
+    on_stand_in: Callable[..., Any], gpus: int
+) -> None:
+    facts = on_stand_in(launch_and_look, None, gpus=gpus)
+    assert facts["kind"] == "gpu"
+    assert f"found {gpus} GPU" in facts["why"]
+    assert "a stand-in driver: no GPU computes" in facts["why"]
+    assert f"{gpus} worker processes, one GPU each" in facts["why"]
+    assert facts["names"] == list(range(gpus))
+    assert facts["devices"] == [f"GPU {index}" for index in range(gpus)]
+    for index, visible in enumerate(facts["visible"]):
+        rotated = [str((index + i) % gpus) for i in range(gpus)]
+        assert visible == ",".join(rotated), "dask-cuda puts a worker's own GPU first"
+    assert facts["contexts"] == [(index, index, -1) for index in range(gpus)]
+
+
+def test_nccl_is_never_chosen_on_a_stand_in_and_the_reason_is_said(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    def train_on_two() -> tuple[dict[str, Any], list[float], list[dict[str, Any]], str]:
+        with labkit.launch() as cluster:
+            facts = facts_of(cluster)
+            run = labkit.train("digits", labkit.Plan(dp=2), cluster, steps=5, evaluate=False)
+            record = run.wait(SOON_S)
+            return facts, record.losses, record.devices, record.status
+
+    facts, losses, devices, status = on_stand_in(train_on_two)
+    assert facts["backend"] == "gloo"
+    assert "a stand-in driver has no GPU that computes" in facts["backend_why"]
+    assert facts["ranks"] == [(str(i), str(i), "cpu", "gloo") for i in range(2)]
+    assert status == "done"
+    assert len(losses) == 5
+    assert [d["device"] for d in devices] == ["GPU 0", "GPU 1"]
+    assert {d["backend"] for d in devices} == {"gloo"}
+    assert {d["backend_why"] for d in devices} == {facts["backend_why"]}
+
+
+def test_fewer_workers_than_gpus_and_a_chosen_subset(on_stand_in: Callable[..., Any]) -> None:
+    facts = on_stand_in(launch_and_look, 2, gpus=4, visible="3,1,0")
+    assert facts["devices"] == ["GPU 3", "GPU 1"]
+    assert [rank[0] for rank in facts["ranks"]] == ["3", "1"]
+    assert facts["contexts"] == [(0, 3, -1), (1, 1, -1)]
+
+
+def test_a_gpu_by_uuid_and_instances_of_gpus(on_stand_in: Callable[..., Any]) -> None:
+    facts = on_stand_in(launch_and_look, None, gpus=1, instances=2)
+    uuids = [f"MIG-57a4d140-0000-5000-8000-{0:08x}{i:04x}" for i in range(2)]
+    assert facts["kind"] == "gpu"
+    assert facts["devices"] == [f"GPU {uuid}" for uuid in uuids]
+    assert facts["contexts"] == [(0, 0, 0), (1, 0, 1)]
+    assert [rank[1] for rank in facts["ranks"]] == uuids
+
+
+def test_more_workers_than_gpus_share_them_when_that_is_asked_for(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    facts = on_stand_in(launch_and_look, 5, "gpu", gpus=2)
+    assert facts["kind"] == "gpu"
+    assert "5 worker processes, which share them" in facts["why"]
+    assert facts["names"] == [0, 1, 2, 3, 4]
+    assert facts["devices"] == ["GPU 0", "GPU 1", "GPU 0", "GPU 1", "GPU 0"]
+    assert facts["contexts"] == [(0, 0, -1), (1, 1, -1), (2, 0, -1), (3, 1, -1), (4, 0, -1)]
+
+
+def test_by_itself_launch_does_not_share_and_says_how_to(on_stand_in: Callable[..., Any]) -> None:
+    def why() -> tuple[str, str]:
+        with labkit.launch(3) as cluster:
+            return cluster.kind, cluster.why
+
+    kind, said = on_stand_in(why)
+    assert kind == "cpu"
+    assert "3 workers need one each (device='gpu' lets them share)" in said
+
+
+def kill_and_look() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts before and after the second worker was killed and came back."""
+    with labkit.launch(3, device="gpu") as cluster:
+        before = facts_of(cluster)
+        victim = cluster.workers[1]["pid"]
+        psutil.Process(victim).kill()
+        deadline = time.monotonic() + SOON_S
+        while time.monotonic() < deadline:
+            now = cluster.workers
+            if len(now) == 3 and victim not in {worker["pid"] for worker in now}:
+                break
+            time.sleep(0.05)
+        return before, facts_of(cluster)
+
+
+def test_a_worker_that_was_killed_comes_back_on_its_own_gpu(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    before, after = on_stand_in(kill_and_look)
+    assert after["names"] == before["names"]
+    assert after["devices"] == before["devices"] == ["GPU 0", "GPU 1", "GPU 0"]
+    assert after["visible"] == before["visible"]
+    assert after["contexts"] == before["contexts"]
+    assert after["ranks"] == before["ranks"]
+
+
+def test_the_load_that_the_driver_tells_is_in_the_record_and_in_the_cluster(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    def train_and_look() -> tuple[list[tuple[Any, ...]], list[dict[str, Any]]]:
+        with labkit.launch() as cluster:
+            run = labkit.train("digits", labkit.Plan(dp=2), cluster, steps=5, evaluate=False)
+            load = run.wait(SOON_S).load
+            now = cluster.load()
+            return [tuple(sample) for sample in load], [
+                now[worker["address"]] for worker in cluster.workers
+            ]
+
+    load = {0: f"73 {3 * 2**30}", 1: f"20 {2**30}"}
+    samples, now = on_stand_in(train_and_look, load=load)
+    found = {(rank, busy, num_bytes) for rank, _, busy, num_bytes in samples}
+    assert found == {(0, 0.73, 3 * 2**30), (1, 0.20, 2**30)}
+    assert now == [
+        {"busy": 0.73, "memory_bytes": 3 * 2**30},
+        {"busy": 0.20, "memory_bytes": 2**30},
+    ]
+
+
+def test_an_instance_tells_its_memory_but_not_how_busy_it_is(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    def look() -> dict[str, Any]:
+        with labkit.launch(1) as cluster:
+            (load,) = cluster.load().values()
+            return load
+
+    load = on_stand_in(look, gpus=1, instances=2)
+    assert load["busy"] is None
+    assert load["memory_bytes"] == 300 * 2**20, "the context of the worker"
