@@ -137,8 +137,13 @@ class Cluster:
         """Address of Dask's own dashboard; empty where there is none, as is usual here."""
         from importlib.util import find_spec
 
+        # An own cluster's address is remembered from before its pages were closed.
+        scheduler = self._owned.scheduler if self._owned is not None else None
+        closed = scheduler is not None and "dashboard" not in scheduler.services
+        if closed or find_spec("bokeh") is None:
+            return ""
         try:
-            return str(self.client.dashboard_link or "") if find_spec("bokeh") else ""
+            return str(self.client.dashboard_link or "")
         except KeyError:  # the scheduler has closed its web pages
             return ""
 

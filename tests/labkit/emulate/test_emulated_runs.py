@@ -90,7 +90,7 @@ def test_a_stopped_run_keeps_the_declared_time_of_its_steps(cluster4: Cluster, p
     live = labkit.train(
         workload, plan, cluster4, steps=1_000, evaluate=False, emulate="demo", time_scale=2_000.0
     )  # a step of many seconds on the wall, far more than a stop may take
-    started = live._gang.changed
+    started = live._recovery.gang.changed
     with started:
         assert started.wait_for(lambda: live.status == "running", TIMEOUT_S)
     live.stop()
