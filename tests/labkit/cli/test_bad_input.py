@@ -28,7 +28,7 @@ Labkit = Callable[..., subprocess.CompletedProcess[str]]
         ("train --workload imagenet", "workload 'imagenet' is unknown; choose from fruit"),
         ("train --workload fruit --emulate abacus", "abacus"),
         ("train --workload fruit --dp two", "'two' is not a valid integer"),
-        ("train", "Missing option '--workload'"),
+        ("train", "nothing to train; give --workload NAME"),
         ("sweep --workload fruit --devices 1000", "devices are available"),
         ("train --workload fruit --pp 32 --address tcp://127.0.0.1:9", "pp(32) stages but"),
         ("preprocess --source no/such/folder --out shards", "no/such/folder"),
