@@ -26,7 +26,7 @@ demo: $(VENV)/.installed-core ## set up and run the main job without a browser
 # run does not count as tested.
 test: $(VENV)/.installed-test browser postgres ## set up, browser included, and run every test
 	@[ -n "$(ARGS)" ] || rm -f $(VENV)/.tested-*
-	@tree=$$($(TREE)); $(BIN)/pytest $(ARGS) && \
+	@tree=$$($(TREE)); $(BIN)/pytest --durations 30 $(ARGS) && \
 	if [ -n "$$tree" ] && [ -z "$(ARGS)" ]; then touch "$(VENV)/.tested-$$tree"; fi
 
 check: lint types tested ## lint, types and tests

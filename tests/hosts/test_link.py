@@ -90,7 +90,9 @@ def test_a_cut_link_ends_the_run_with_its_reason_and_the_next_one_works(
         assert len(cluster.run_ranks(count_together, 2, 3)) == 2, "the near host is still of use"
         wait_until(lambda: not ours(far))  # what nobody can reach ends by itself
         far.restore()
-        if far.processes[-1].poll() is not None:  # Dask's workers give up as well
+        # Dask's workers come back, or have given up as well, which takes them a while.
+        wait_until(lambda: cluster.num_workers == 4 or far.processes[-1].poll() is not None)
+        if cluster.num_workers < 4:
             start_workers(own_network, 1, address, 2)
         cluster.client.wait_for_workers(4, timeout=NOTICED_S)
         assert cluster.run_ranks(count_together, 4, 3) == [3] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -101,8 +102,13 @@ def dask_addresses(cluster: Cluster) -> list[str]:
 
 
 def family() -> list[int]:
-    """This process, where the scheduler is, and all that it started."""
-    return [os.getpid(), *(p.pid for p in psutil.Process().children(recursive=True))]
+    """This process, where the scheduler is, and all that it started and that has not ended."""
+    found = [os.getpid()]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
 
 
 def reduce_until_stopped(context: RankContext) -> float:
