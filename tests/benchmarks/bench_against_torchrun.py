@@ -5,7 +5,8 @@ ranks, which is what the lab's launcher costs, and (b) ``labkit.train`` with its
 and live events. Two figures each: the median over repeats of the ratio of samples per second, which
 other work on the machine disturbs; and the ratio of the median steps of all repeats, which it
 disturbs less, but which does not see what is done in few steps only, such as reports. The three
-take turns, each repeat in another order.
+take turns, each repeat in another order, and each begins after a rest: torchrun starts with seconds
+of imports on one core, and a processor that has just worked on all of its cores may be slower.
 
     python tests/benchmarks/bench_against_torchrun.py [REPEATS] [WORKLOAD ...]
 """
@@ -17,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -33,6 +35,7 @@ LOOP = Path(__file__).with_name("ddp_loop.py")
 TORCHRUN = Path(sys.executable).with_name("torchrun")
 STEPS = {"fruit": 60, "text": 40, "digits": 200}
 WARMUP = 5
+REST_S = 3.0
 TORCHRUN_NAME, FUNCTION, TRAIN = "torchrun", "same function", "labkit.train"
 
 
@@ -86,6 +89,7 @@ def compare(cluster: Cluster, name: str, repeats: int) -> None:
     order = list(ways)
     for _ in range(repeats):
         for way in order:
+            time.sleep(REST_S)
             seconds[way].append(ways[way]())
         order.append(order.pop(0))
     typical = {way: median(chain.from_iterable(runs)) for way, runs in seconds.items()}

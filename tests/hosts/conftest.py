@@ -20,20 +20,20 @@ def namespaces_allowed() -> None:
         pytest.skip(f"no hosts to test on: {reason}")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     """Two hosts that share no temporary folder."""
     with Network(2) as network:
         yield network
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def address(network: Network) -> str:
     """Of the scheduler."""
     return start_dask(network, 2)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster(network: Network, address: str) -> Iterator[Cluster]:
     """The lab on both hosts, with all its processes that stay until it closes."""
     with labkit.launch(4, address=address, trusted_network=network.cidr) as cluster:

@@ -101,13 +101,13 @@ def dask_addresses(cluster: Cluster) -> list[str]:
     return [info["address"], *info["workers"], *nannies]
 
 
-def family() -> list[int]:
+def family() -> set[int]:
     """This process, where the scheduler is, and all that it started and that has not ended."""
-    found = [os.getpid()]
+    found = {os.getpid()}
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
+                found.add(process.pid)
     return found
 
 
@@ -123,8 +123,36 @@ def reduce_until_stopped(context: RankContext) -> float:
     return float(value[0])
 
 
+class Others(NamedTuple):
+    """Other clusters of this session: their processes, and their ports in this one."""
+
+    pids: set[int]
+    ports: set[Port]
+
+    def family(self) -> set[int]:
+        """Processes of the cluster that was launched since."""
+        return family() - self.pids
+
+    def ports_since(self) -> set[Port]:
+        """Ports of the cluster that was launched since."""
+        return set().union(*(listening(pid) for pid in self.family())) - self.ports
+
+
 @pytest.fixture
-def running(cluster4: Cluster) -> Iterator[Cluster]:
+def others() -> Others:
+    """What there is before the cluster of a test."""
+    return Others(family() - {os.getpid()}, listening(os.getpid()))
+
+
+@pytest.fixture
+def own_four(others: Others) -> Iterator[Cluster]:
+    """Four CPU workers for one test."""
+    with labkit.launch(4, device="cpu") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def running(own_four: Cluster) -> Iterator[Cluster]:
     """A cluster with a run in progress, in a temporary folder that others may enter."""
     reduced: set[int] = set()
     both = threading.Event()
@@ -136,11 +164,11 @@ def running(cluster4: Cluster) -> Iterator[Cluster]:
 
     shared = Path(tempfile.gettempdir())
     before = shared.stat().st_mode
-    gang = cluster4.start_ranks(reduce_until_stopped, 2, on_event=note)
+    gang = own_four.start_ranks(reduce_until_stopped, 2, on_event=note)
     try:
         assert both.wait(DEADLINE_S)
         shared.chmod(0o755)
-        yield cluster4
+        yield own_four
     finally:
         shared.chmod(before)
         gang.stop()
@@ -148,9 +176,9 @@ def running(cluster4: Cluster) -> Iterator[Cluster]:
 
 
 @needs_root
-def test_another_user_gets_in_at_no_port(running: Cluster) -> None:
+def test_another_user_gets_in_at_no_port(running: Cluster, others: Others) -> None:
     here = os.readlink("/proc/self/ns/net")
-    ports = set().union(*(listening(pid) for pid in family()))
+    ports = others.ports_since()
     assert {port.host for port in ports} == {"127.0.0.1"}
     on_host = {port.port for port in ports if port.network == here}
     of_dask = {int(address.rsplit(":", 1)[1]) for address in dask_addresses(running)}
@@ -172,16 +200,19 @@ def test_another_user_gets_in_at_no_port(running: Cluster) -> None:
 
 
 @needs_root
-def test_another_user_reads_no_file_and_reaches_no_unix_socket(running: Cluster) -> None:
+def test_another_user_reads_no_file_and_reaches_no_unix_socket(
+    running: Cluster, others: Others
+) -> None:
     inside = [running.folder, *running.folder.rglob("*")]
     modes = {path: path.stat().st_mode for path in inside if path.exists()}
     shared = {
         line.split(maxsplit=5)[5]
-        for pid in family()
+        for pid in others.family()
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
         if " /dev/shm/" in line and not line.endswith("(deleted)")
     }
-    secrets = [f"/proc/{pid}/{name}" for pid in family() for name in ("environ", "ns/net", "maps")]
+    names = ("environ", "ns/net", "maps")
+    secrets = [f"/proc/{pid}/{name}" for pid in others.family() for name in names]
     files = [str(path) for path, mode in modes.items() if stat.S_ISREG(mode)]
     sockets = [str(path) for path, mode in modes.items() if stat.S_ISSOCK(mode)]
     folders = [str(path) for path, mode in modes.items() if stat.S_ISDIR(mode)]
