@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 import uuid
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Ranks keep torch's cache in their cluster's folder; this is for models trained in the test.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "pytest-of-torch")
     tempfile.tempdir = None
+    # A suite that is told to end, as by a time limit, ends what it started first, as on Control-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -94,8 +94,10 @@ def postgres() -> Iterator[str]:
         control = [programs["pg_ctl"], "-D", data, "-w", "-t", DEADLINE_S]
         run([*control, "-l", str(folder / "log"), "-o", options, "start"])
         number = int((folder / "data" / "postmaster.pid").read_text().split()[0])
-        yield f"postgresql+psycopg://lab:open%20sesame@127.0.0.1:{port}/postgres"
-        run([*control, "-m", "fast", "stop"])
+        try:
+            yield f"postgresql+psycopg://lab:open%20sesame@127.0.0.1:{port}/postgres"
+        finally:
+            run([*control, "-m", "fast", "stop"])
         assert not Path(f"/proc/{number}").exists() or "Z" in status(number)
     finally:
         shutil.rmtree(folder)
