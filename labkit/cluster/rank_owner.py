@@ -74,12 +74,16 @@ class RankEnd:
 
 @dataclass(slots=True)
 class _Child:
-    """A process forked for this worker."""
+    """A process forked for this worker.
+
+    ``slowed`` is set while the lab itself suspends it again and again, see ``slowdown``.
+    """
 
     control: Connection
     exit_pipe: int
     pidfd: int | None = None
     pid: int = 0
+    slowed: bool = False
 
     def is_stopped(self) -> bool:
         """Whether the process is suspended, as by SIGSTOP: state T in proc(5)."""
@@ -288,7 +292,7 @@ class RankOwner(WorkerPlugin):
         looks = 0
         while True:
             if not child.control.poll(SILENT_S):
-                looks = looks + 1 if child.is_stopped() else 0
+                looks = looks + 1 if child.is_stopped() and not child.slowed else 0
                 if looks == STOPPED_LOOKS:
                     since_s = time.time() - looks * SILENT_S
                     why = "its process is suspended by a signal"

@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from copy import copy
 from importlib.metadata import version
@@ -60,6 +61,7 @@ class Run:
         expected = expect(job.plan)
         self.cluster = cluster
         self.job = job
+        self._origin_s = origin_s
         self._dataset = dataset
         self._lock = threading.Lock()
         self._weights: dict[str, np.ndarray] | None = None
@@ -134,6 +136,7 @@ class Run:
             snapshot.checkpoints = list(self._record.checkpoints)
             snapshot.startup_s = dict(self._record.startup_s)
             snapshot.recoveries = [dict(entry) for entry in self._record.recoveries]
+            snapshot.attacks = list(self._record.attacks)
             snapshot.leaders = [dict(leader) for leader in self._record.leaders]
         if snapshot.status in ("starting", "running"):
             snapshot.status = self._recovery.status
@@ -147,6 +150,19 @@ class Run:
     def rank_pids(self) -> dict[int, int]:
         """Process of each rank that runs now, on its host."""
         return self._recovery.gang.rank_pids()
+
+    @property
+    def gang(self) -> Gang:
+        """The ranks of the attempt that runs now."""
+        return self._recovery.gang
+
+    def note_attack(self, what: str, target: int | str, **more: float) -> dict[str, Any]:
+        """Keep in the record what was done to this run now; see ``RunRecord.attacks``."""
+        with self._lock:
+            at_s = time.time() - self._origin_s
+            entry = {"what": what, "target": target, "at_s": at_s, **more}
+            self._record.attacks.append(entry)
+        return entry
 
     # -- afterwards ----------------------------------------------------------------------------
 

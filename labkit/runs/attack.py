@@ -1,0 +1,167 @@
+"""What a reader may do to a live run, to see how the cluster takes it.
+
+Every attack goes to the worker that owns the rank, and is kept in ``RunRecord.attacks`` beside the
+recoveries that follow from it, so that nobody takes a disturbed run for a quiet one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from labkit.cluster import attack_tasks
+from labkit.errors import ClusterError, SettingError
+from labkit.runs.run import Run
+
+FACTORS = (1.5, 10.0)  # slower than that, and a rank is late for its leader's lease
+LINK_FACTORS = (1.5, 100.0)
+LONGEST_S = 60.0
+SLOW_FACTOR, LINK_FACTOR, SLOW_S = 4.0, 10.0, 8.0
+
+Entry = dict[str, Any]
+
+
+def kill_rank(run: Run, rank: int) -> Entry:
+    """SIGKILL the process of a rank.
+
+    Args:
+        run: a live one.
+        rank: of its ranks.
+    Returns:
+        What the record keeps of it.
+    Raises:
+        ClusterError: the run is over, or the rank has no process now.
+        SettingError: there is no such rank.
+    """
+    _on_worker_of(run, rank, attack_tasks.kill_own_rank)
+    return run.note_attack("kill_rank", rank)
+
+
+def kill_leader(run: Run) -> Entry:
+    """SIGKILL the rank that leads now; raises as ``kill_rank``, and where nobody leads."""
+    leader = leader_of(run)
+    if leader is None:
+        raise ClusterError(
+            f"run {run.run} has no leader now; wait until its ranks have elected one"
+        )
+    _on_worker_of(run, leader, attack_tasks.kill_own_rank)
+    return run.note_attack("kill_leader", leader)
+
+
+def kill_worker(run: Run, name: str) -> Entry:
+    """SIGKILL a worker of the run's cluster, and with it its rank; its nanny starts another one.
+
+    Args:
+        run: a live one.
+        name: of the worker, as in ``cluster.workers``.
+    Raises:
+        ClusterError: the run is over, the workers are not the lab's, or it does not answer.
+        SettingError: there is no such worker.
+    """
+    check_live(run)
+    cluster = run.cluster
+    if cluster.kind == "existing":
+        raise ClusterError(
+            "these workers belong to somebody else's cluster and may not come back; kill a rank"
+        )
+    names = {str(worker["name"]): worker["address"] for worker in cluster.workers}
+    if name not in names:
+        raise SettingError(f"there is no worker {name!r}; choose from {', '.join(names)}")
+    _ask(run, names[name], f"worker {name}", attack_tasks.kill_self)
+    return run.note_attack("kill_worker", name)
+
+
+def slow_rank(run: Run, rank: int, factor: float = SLOW_FACTOR, seconds: float = SLOW_S) -> Entry:
+    """Let a rank have its processor for 1/factor of the time, for some seconds.
+
+    Args:
+        run: a live one.
+        rank: of its ranks.
+        factor: how much slower; 1.5 to 10.
+        seconds: for how long; above 0, at most 60.
+    Raises:
+        ClusterError: the run is over, or the rank has no process now or is slowed already.
+        SettingError: no such rank, or a value out of range.
+    """
+    _check_slowdown(factor, FACTORS, seconds)
+    packet = (run.cluster.plugin_name, run.gang.run, factor, seconds)
+    _on_worker_of(run, rank, attack_tasks.slow_own_rank, packet)
+    return run.note_attack("slow_rank", rank, factor=factor, seconds=seconds)
+
+
+def slow_link(run: Run, factor: float = LINK_FACTOR, seconds: float = SLOW_S) -> Entry:
+    """Let the declared links of an emulated run carry 1/factor of their bytes a second.
+
+    Args:
+        run: a live, emulated one.
+        factor: how much slower; 1.5 to 100.
+        seconds: for how long, on the wall; above 0, at most 60.
+    Raises:
+        ClusterError: the run is over, or its links are real; says why they cannot be slowed.
+        SettingError: a value out of range.
+    """
+    _check_slowdown(factor, LINK_FACTORS, seconds)
+    check_live(run)
+    obstacle = why_no_slow_link(run)
+    if obstacle:
+        raise ClusterError(obstacle)
+    run.gang.tell_ranks(("slow_link", factor, seconds))
+    return run.note_attack("slow_link", "", factor=factor, seconds=seconds)
+
+
+def why_no_slow_link(run: Run) -> str:
+    """Why the links of a run cannot be slowed; empty where they can."""
+    if run.job.emulation is not None:
+        return ""
+    return (
+        "the ranks of a measured run talk over this machine's own loopback, which the lab does "
+        "not slow down; emulate a device, whose links are declared"
+    )
+
+
+def leader_of(run: Run) -> int | None:
+    """The rank that leads now; ``None`` while there is none."""
+    leaders = run.view().leaders
+    return int(leaders[-1]["rank"]) if leaders and not leaders[-1]["ended"] else None
+
+
+def check_live(run: Run) -> None:
+    """Refuse a run that cannot be attacked.
+
+    Raises:
+        ClusterError: it is over, or its ranks have not begun.
+    """
+    if run.done:
+        raise ClusterError(f"run {run.run} is over; start another one")
+    if run.status == "starting":
+        raise ClusterError(f"the ranks of run {run.run} have not begun; wait for its first step")
+
+
+def _check_slowdown(factor: float, bounds: tuple[float, float], seconds: float) -> None:
+    low, high = bounds
+    if not low <= factor <= high:
+        raise SettingError(f"factor={factor!r} is out of range; choose {low:g} to {high:g}")
+    if not 0 < seconds <= LONGEST_S:
+        raise SettingError(
+            f"seconds={seconds!r} is out of range; choose more than 0 and at most {LONGEST_S:g}"
+        )
+
+
+def _on_worker_of(
+    run: Run, rank: int, task: Callable[..., str], packet: tuple[Any, ...] | None = None
+) -> None:
+    """Call a task on the worker that has a rank of a live run."""
+    check_live(run)
+    gang = run.gang
+    if rank not in range(len(gang.workers)):
+        raise SettingError(f"run {run.run} has no rank {rank}; choose 0 to {gang.num_ranks - 1}")
+    _ask(
+        run, gang.workers[rank], f"rank {rank}", task, *(packet or (run.cluster.plugin_name, gang.run))
+    )  # fmt: skip
+
+
+def _ask(run: Run, worker: str, whom: str, task: Callable[..., str], *packet: Any) -> None:
+    answers = run.cluster.call_workers(task, *packet, workers=[worker])
+    obstacle = answers.get(worker, f"its worker {worker} does not answer")
+    if obstacle:
+        raise ClusterError(f"{whom} was left alone: {obstacle}")
