@@ -68,7 +68,7 @@ class RankContext:
 
     @property
     def link_factor(self) -> float:
-        """How many times slower than declared the links are now; 1.0 unless somebody slowed them."""
+        """How many times slower than declared links are now; 1.0 unless somebody slowed them."""
         return self._link_factor if time.monotonic() < self._link_slow_until_s else 1.0
 
     def slow_link(self, factor: float, seconds: float) -> None:

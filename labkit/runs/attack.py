@@ -33,19 +33,22 @@ def kill_rank(run: Run, rank: int) -> Entry:
         ClusterError: the run is over, or the rank has no process now.
         SettingError: there is no such rank.
     """
+    attack = _attack(run, "kill_rank", rank)
     _on_worker_of(run, rank, attack_tasks.kill_own_rank)
-    return run.note_attack("kill_rank", rank)
+    return run.note_attack(attack)
 
 
 def kill_leader(run: Run) -> Entry:
     """SIGKILL the rank that leads now; raises as ``kill_rank``, and where nobody leads."""
+    check_live(run)
     leader = leader_of(run)
     if leader is None:
         raise ClusterError(
             f"run {run.run} has no leader now; wait until its ranks have elected one"
         )
+    attack = _attack(run, "kill_leader", leader)
     _on_worker_of(run, leader, attack_tasks.kill_own_rank)
-    return run.note_attack("kill_leader", leader)
+    return run.note_attack(attack)
 
 
 def kill_worker(run: Run, name: str) -> Entry:
@@ -67,8 +70,9 @@ def kill_worker(run: Run, name: str) -> Entry:
     names = {str(worker["name"]): worker["address"] for worker in cluster.workers}
     if name not in names:
         raise SettingError(f"there is no worker {name!r}; choose from {', '.join(names)}")
+    attack = _attack(run, "kill_worker", name)
     _ask(run, names[name], f"worker {name}", attack_tasks.kill_self)
-    return run.note_attack("kill_worker", name)
+    return run.note_attack(attack)
 
 
 def slow_rank(run: Run, rank: int, factor: float = SLOW_FACTOR, seconds: float = SLOW_S) -> Entry:
@@ -84,9 +88,9 @@ def slow_rank(run: Run, rank: int, factor: float = SLOW_FACTOR, seconds: float =
         SettingError: no such rank, or a value out of range.
     """
     _check_slowdown(factor, FACTORS, seconds)
-    packet = (run.cluster.plugin_name, run.gang.run, factor, seconds)
-    _on_worker_of(run, rank, attack_tasks.slow_own_rank, packet)
-    return run.note_attack("slow_rank", rank, factor=factor, seconds=seconds)
+    attack = _attack(run, "slow_rank", rank, factor=factor, seconds=seconds)
+    _on_worker_of(run, rank, attack_tasks.slow_own_rank, factor, seconds)
+    return run.note_attack(attack)
 
 
 def slow_link(run: Run, factor: float = LINK_FACTOR, seconds: float = SLOW_S) -> Entry:
@@ -105,8 +109,9 @@ def slow_link(run: Run, factor: float = LINK_FACTOR, seconds: float = SLOW_S) ->
     obstacle = why_no_slow_link(run)
     if obstacle:
         raise ClusterError(obstacle)
+    attack = _attack(run, "slow_link", "", factor=factor, seconds=seconds)
     run.gang.tell_ranks(("slow_link", factor, seconds))
-    return run.note_attack("slow_link", "", factor=factor, seconds=seconds)
+    return run.note_attack(attack)
 
 
 def why_no_slow_link(run: Run) -> str:
@@ -147,17 +152,21 @@ def _check_slowdown(factor: float, bounds: tuple[float, float], seconds: float) 
         )
 
 
-def _on_worker_of(
-    run: Run, rank: int, task: Callable[..., str], packet: tuple[Any, ...] | None = None
-) -> None:
+def _attack(run: Run, what: str, target: int | str, **more: float) -> Entry:
+    """What is kept of an attack that is about to be made; its time is before what follows."""
+    steps = run.view().steps
+    done = steps[-1].step + 1 if steps else 0
+    return {"what": what, "target": target, "at_s": run.clock_s, "step": done, **more}
+
+
+def _on_worker_of(run: Run, rank: int, task: Callable[..., str], *more: Any) -> None:
     """Call a task on the worker that has a rank of a live run."""
     check_live(run)
     gang = run.gang
     if rank not in range(len(gang.workers)):
         raise SettingError(f"run {run.run} has no rank {rank}; choose 0 to {gang.num_ranks - 1}")
-    _ask(
-        run, gang.workers[rank], f"rank {rank}", task, *(packet or (run.cluster.plugin_name, gang.run))
-    )  # fmt: skip
+    packet = (run.cluster.plugin_name, gang.run, *more)
+    _ask(run, gang.workers[rank], f"rank {rank}", task, *packet)
 
 
 def _ask(run: Run, worker: str, whom: str, task: Callable[..., str], *packet: Any) -> None:
@@ -165,3 +174,12 @@ def _ask(run: Run, worker: str, whom: str, task: Callable[..., str], *packet: An
     obstacle = answers.get(worker, f"its worker {worker} does not answer")
     if obstacle:
         raise ClusterError(f"{whom} was left alone: {obstacle}")
+
+
+ATTACKS: dict[str, Callable[..., Entry]] = {
+    "kill_rank": kill_rank,
+    "kill_leader": kill_leader,
+    "kill_worker": kill_worker,
+    "slow_rank": slow_rank,
+    "slow_link": slow_link,
+}

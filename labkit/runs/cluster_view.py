@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from labkit.runs.record import COMM_KINDS, RunRecord
+from labkit.runs.record import COMM_KINDS, Load, RunRecord
 
 RankState = Literal[
     "free", "waiting", "starting", "running", "slowed", "lost", "gone", "done", "failed"
@@ -89,7 +89,8 @@ def cluster_view(
         before: the view before; a worker that it has and that is lost now stays as ``gone`` until
             there are as many workers again.
     """
-    shown = [_worker(worker, record, clock_s) for worker in workers]
+    loads = {} if record is None else {sample.rank: sample for sample in record.load}
+    shown = [_worker(worker, record, clock_s, loads) for worker in workers]
     shown += _gone(shown, before)
     shown.sort(key=lambda w: (w.host, len(w.name), w.name))
     if record is None:
@@ -139,7 +140,9 @@ def meets(rank: int, kind: str, plan: Mapping[str, Any]) -> list[int]:
     return [first + stage * tp + place % tp for stage in range(pp)]
 
 
-def _worker(worker: Mapping[str, Any], record: RunRecord | None, clock_s: float) -> WorkerView:
+def _worker(
+    worker: Mapping[str, Any], record: RunRecord | None, clock_s: float, loads: Mapping[int, Load]
+) -> WorkerView:
     named = {"name": str(worker["name"]), "host": worker["host"], "device": worker["device"]}
     if record is None:
         return WorkerView(**named)
@@ -147,15 +150,15 @@ def _worker(worker: Mapping[str, Any], record: RunRecord | None, clock_s: float)
     if not mine:
         return WorkerView(**named)
     rank, leader = mine[0], _leader(record)
-    loads = [sample for sample in record.load if sample.rank == rank]
+    load = loads.get(rank)
     state = _state(rank, record, clock_s)
     return WorkerView(
         **named,
         rank=rank,
         state=state,
         leads=leader is not None and leader["rank"] == rank and state != "lost",
-        busy=loads[-1].busy if loads else None,
-        memory_bytes=loads[-1].memory_bytes if loads else 0,
+        busy=load.busy if load else None,
+        memory_bytes=load.memory_bytes if load else 0,
     )
 
 

@@ -156,13 +156,16 @@ class Run:
         """The ranks of the attempt that runs now."""
         return self._recovery.gang
 
-    def note_attack(self, what: str, target: int | str, **more: float) -> dict[str, Any]:
-        """Keep in the record what was done to this run now; see ``RunRecord.attacks``."""
+    @property
+    def clock_s(self) -> float:
+        """Seconds on the wall since the call of ``train``."""
+        return time.time() - self._origin_s
+
+    def note_attack(self, attack: dict[str, Any]) -> dict[str, Any]:
+        """Keep in the record what was done to this run; see ``RunRecord.attacks``."""
         with self._lock:
-            at_s = time.time() - self._origin_s
-            entry = {"what": what, "target": target, "at_s": at_s, **more}
-            self._record.attacks.append(entry)
-        return entry
+            self._record.attacks.append(attack)
+        return attack
 
     # -- afterwards ----------------------------------------------------------------------------
 
