@@ -158,7 +158,7 @@ def _offer(choice: ipw.Dropdown, options: list[tuple[str, Any]]) -> None:
     """Offer other options, and keep what is chosen if it is among them."""
     if list(choice.options) == options:
         return
-    before = choice.value
+    before, values = choice.value, [value for _, value in options]
     choice.options = options
-    if before in [value for _, value in options]:
-        choice.value = before
+    if values:
+        choice.value = before if before in values else values[0]

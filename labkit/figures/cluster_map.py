@@ -66,7 +66,7 @@ def cluster_map_figure(view: ClusterView, theme: Theme = LIGHT) -> Figure:
 
 
 class _Box(NamedTuple):
-    """The moving parts of one worker."""
+    """The parts of one worker that change."""
 
     place: Place
     paper: FancyBboxPatch
@@ -80,9 +80,10 @@ class _Box(NamedTuple):
 
 
 class ClusterMap(Picture[ClusterView]):
-    """A box for each worker, by host; colours, bars, links and the history move.
+    """A box for each worker, by host; its bars and their numbers move.
 
-    The places of the workers are fixed: a view with other workers needs another map.
+    States and history change rarely, so they belong to the background. The places of the workers
+    are fixed: a view with other workers needs another map.
     """
 
     def __init__(self, view: ClusterView, theme: Theme = LIGHT) -> None:
@@ -105,7 +106,8 @@ class ClusterMap(Picture[ClusterView]):
             "What happened, newest first (seconds since the call of train):"
         )
         self._leads = self._legend()
-        self.keep_moving(self._heading, self._kind, self._leads, self._links, self._history)
+        self._still: object = None
+        self.keep_moving(self._heading)
         self.update(view)
 
     def fits(self, view: ClusterView) -> bool:
@@ -113,16 +115,23 @@ class ClusterMap(Picture[ClusterView]):
         return _names(view) == self._names
 
     def update(self, shown: ClusterView) -> bool:
-        """Show a view that fits; nothing but moving artists changes."""
+        """Show a view that fits; whether a state, the links or the history have changed."""
         self._heading.set_text(shown.title[0].upper() + shown.title[1:])
-        self._kind.set_text(shown.kind.upper())
         for box, worker in zip(self._boxes, shown.workers, strict=True):
-            self._show(box, worker, shown)
+            self._show_load(box, worker, shown)
+        self.alt = _alt(shown)
+        states = [(worker.state, worker.rank, worker.leads) for worker in shown.workers]
+        still = (states, shown.kind, shown.term, _carried(shown), shown.history)
+        if still == self._still:
+            return False
+        self._still = still
+        for box, worker in zip(self._boxes, shown.workers, strict=True):
+            self._show_state(box, worker)
+        self._kind.set_text(shown.kind.upper())
         self._leads.set_text(f"leads{f' (term {shown.term})' if shown.term else ''}")
         self._links.set_text(_carried(shown))
         self._history.set_text("\n".join(_newest(shown.history)))
-        self.alt = _alt(shown)
-        return False
+        return True
 
     # -- drawing once --------------------------------------------------------------------------
 
@@ -181,8 +190,7 @@ class ClusterMap(Picture[ClusterView]):
             self._text(x, y + MEMORY_AT - 0.09, TINY_PT),
             bars[1],
         )
-        # A live view draws these over the paper, so what stands on it has to move as well.
-        self.keep_moving(paper, name, *frames, *box[2:])
+        self.keep_moving(box.busy, box.busy_bar, box.memory, box.memory_bar)
         return box
 
     def _legend(self) -> Text:
@@ -215,7 +223,7 @@ class ClusterMap(Picture[ClusterView]):
 
     # -- drawing again and again ---------------------------------------------------------------
 
-    def _show(self, box: _Box, worker: WorkerView, shown: ClusterView) -> None:
+    def _show_state(self, box: _Box, worker: WorkerView) -> None:
         colour = STATE_COLOURS[worker.state]
         box.paper.set_facecolor(mix(colour, self.theme.background, TINT))
         box.paper.set_edgecolor(colour)
@@ -223,6 +231,8 @@ class ClusterMap(Picture[ClusterView]):
         box.head.set_text("" if worker.rank is None else f"rank {worker.rank}")
         box.state.set_text(SAID.get(worker.state, worker.state))
         box.star.set_visible(worker.leads)
+
+    def _show_load(self, box: _Box, worker: WorkerView, shown: ClusterView) -> None:
         there = worker.rank is not None and worker.state != "lost"
         width = box.place.width - 2 * PAD_IN
         busy = worker.busy if there else None

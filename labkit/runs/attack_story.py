@@ -39,7 +39,7 @@ def _follows(entry: Entry, attack: Entry) -> bool:
         return False
     if attack["what"] == "kill_worker":
         return entry["cause"] in ("worker_lost", "store_lost", "died", "peers_lost")
-    return entry["rank"] == attack["target"]
+    return bool(entry["rank"] == attack["target"])
 
 
 def _tell_attack(attack: Entry, entry: Entry | None, record: RunRecord) -> str:

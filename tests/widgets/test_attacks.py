@@ -52,6 +52,7 @@ def test_without_a_cluster_neither_is_shown(lab: Lab) -> None:
 def test_what_is_chosen_is_attacked(live: tuple[Lab, Any], engine: Any) -> None:
     lab, run = live
     form = lab.cluster_panel.attacks
+    assert (form.rank_choice.value, form.worker_choice.value) == (0, "0"), "chosen from the start"
     form.rank_choice.value, form.worker_choice.value = 2, "3"
     for what in ("kill_rank", "kill_leader", "kill_worker", "slow_rank"):
         form.buttons[what].click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, cycle
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_states_and_the_leader_are_seen_and_said() -> None:
     assert alt.endswith(SENTENCE)
 
 
-def test_an_update_moves_artists_only_and_a_new_worker_needs_a_new_map() -> None:
+def test_loads_move_and_a_new_state_is_drawn_and_a_new_worker_needs_a_new_map() -> None:
     view = make_view(1, 4)
     picture = ClusterMap(view, LIGHT)
     before = picture._boxes[1].paper.get_edgecolor()
@@ -128,7 +129,11 @@ def test_an_update_moves_artists_only_and_a_new_worker_needs_a_new_map() -> None
     workers[1] = WorkerView(name="1", host="machine-0", device="CPU", rank=1, state="lost")
     later = make_view(1, 4, workers=tuple(workers), history=())
     assert picture.fits(later)
+    assert picture.update(later) is True, "the background is drawn again"
     assert picture.update(later) is False
+    busier = replace(later, workers=(replace(workers[0], busy=0.5), *workers[1:]), title="text")
+    assert picture.update(busier) is False, "a load moves by itself"
+    assert picture._boxes[0].busy.get_text() == "50% busy"
     assert picture._boxes[1].paper.get_edgecolor() != before
     assert picture._boxes[1].busy.get_text() == ""
     assert not picture.fits(make_view(1, 5))
