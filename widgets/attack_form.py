@@ -51,19 +51,20 @@ class AttackForm:
             ),
             "slow_link": action_button(
                 "Slow link", "chain-broken", "warning",
-                f"Let the links carry 1/{LINK_FACTOR:g} of their bytes for {SLOW_S:g} s",
+                f"Let the links carry 1/{LINK_FACTOR:g} of what they carry for {SLOW_S:g} s",
             ),
         }  # fmt: skip
         self.reasons = ipw.HTML()
         self.result = ipw.HTML()
-        kill, slow = list(self.buttons.values())[:3], list(self.buttons.values())[3:]
+        kill_rank, kill_leader, kill_worker, slow_rank, slow_link = self.buttons.values()
         self.widget = ipw.VBox(
             [
                 ipw.HTML("<h4>Attack the run</h4>"),
                 self.rank_choice,
+                ipw.HBox([kill_rank, slow_rank]),
                 self.worker_choice,
-                ipw.HBox(kill),
-                ipw.HBox(slow),
+                ipw.HBox([kill_worker]),
+                ipw.HBox([kill_leader, slow_link]),
                 self.reasons,
                 self.result,
             ],
@@ -143,7 +144,9 @@ def _why_nothing(record: RunRecord | None) -> str:
 
 def _newest(history: Sequence[str], record: RunRecord | None) -> str:
     """The newest sentence, read out when it changes; and how often the run may go on yet."""
-    newest = f'<div role="status">{escape(history[-1])}</div>' if history else ""
+    newest = ""
+    if history:
+        newest = f'<div role="status" aria-label="What happened">{escape(history[-1])}</div>'
     if record is None:
         return newest
     left = MAX_RESTARTS - record.restarts

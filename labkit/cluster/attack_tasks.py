@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 from labkit.cluster.slowdown import start_slowdown
@@ -48,6 +49,19 @@ def slow_own_rank(
         return "it is slowed already"
     start_slowdown(child, factor, seconds)
     return ""
+
+
+async def slow_own_network(
+    plugin: str, bytes_per_s: int, seconds: float, *, dask_worker: Worker
+) -> str:
+    """Let the private network of this host's ranks carry so much for a while; why not, or empty."""
+    owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
+    obstacle = await asyncio.to_thread(owner.set_network_rate, bytes_per_s)
+    if not obstacle:
+        free = threading.Timer(seconds, owner.set_network_rate, [0])
+        free.daemon = True
+        free.start()
+    return obstacle
 
 
 def kill_self(*, dask_worker: Worker) -> str:

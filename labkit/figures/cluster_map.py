@@ -26,6 +26,7 @@ from labkit.figures.style import (
     EDGE_IN,
     GREEN,
     GREY,
+    KIND_NOTES,
     LIGHT,
     ORANGE,
     SMALL_PT,
@@ -127,7 +128,7 @@ class ClusterMap(Picture[ClusterView]):
         self._still = still
         for box, worker in zip(self._boxes, shown.workers, strict=True):
             self._show_state(box, worker)
-        self._kind.set_text(shown.kind.upper())
+        self._kind.set_text(KIND_NOTES.get(shown.kind, ""))
         self._leads.set_text(f"leads{f' (term {shown.term})' if shown.term else ''}")
         self._links.set_text(_carried(shown))
         self._history.set_text("\n".join(_newest(shown.history)))

@@ -46,7 +46,10 @@ def _tell_attack(attack: Entry, entry: Entry | None, record: RunRecord) -> str:
     at = f"{attack['at_s']:.1f} s: you "
     if attack["what"] not in KILLS:
         whom = "the links" if attack["what"] == "slow_link" else f"rank {attack['target']}"
-        how = f"{attack['factor']:g} times for {attack['seconds']:g} s."
+        how = f"{attack['factor']:g} times for {attack['seconds']:g} s"
+        if "bytes_per_s" in attack:
+            how += f", to {attack['bytes_per_s'] / 1e6:.3g} MB/s"
+        how += "."
         return f"{at}slowed {whom} {how}{_effect(attack, record)}"
     whom = {
         "kill_rank": f"rank {attack['target']}",
@@ -89,7 +92,8 @@ def _tell_rest(entry: Entry, record: RunRecord) -> str:
     if entry["recovery_s"] is None:
         said.append("not going on yet")
     else:
-        again = f"{entry['lost_steps']} steps done again"
+        lost = entry["lost_steps"]
+        again = f"{lost} {'step' if lost == 1 else 'steps'} done again"
         ranks = f" with {entry['world_size']} ranks" if "world_size" in entry else ""
         said.append(
             f"going on after {entry['recovery_s']:.2f} s from step {entry['from_step']}{ranks} "
@@ -106,7 +110,11 @@ def _effect(attack: Entry, record: RunRecord) -> str:
         return ""
     was, became = median(s.seconds for s in before), median(s.seconds for s in during)
     clock = " of the device" if record.kind == "emulated" else ""
-    return f" A step took {1e3 * was:.3g} ms{clock} before, {1e3 * became:.3g} ms during it."
+    return f" A step took {_said(was)}{clock} before, {_said(became)} during it."
+
+
+def _said(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
 
 
 def _during(attack: Entry, record: RunRecord) -> list[Step]:

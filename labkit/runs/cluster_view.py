@@ -97,7 +97,7 @@ def cluster_view(
         return ClusterView(workers=tuple(shown), history=tuple(history))
     leader = _leader(record)
     inside, across = bytes_of_a_step(record)
-    slowed = [a for a in _active(record, clock_s) if a["what"] == "slow_link"]
+    slowed = active_attacks(record, clock_s, "slow_link")
     return ClusterView(
         workers=tuple(shown),
         title=_title(record),
@@ -115,17 +115,34 @@ def bytes_of_a_step(record: RunRecord) -> tuple[float, float]:
 
     A collective counts as across where the ranks that meet in it are on several hosts.
     """
-    last = max((span.step for span in record.spans), default=-1)
-    steps = range(max(0, last - STEPS_BACK), last)  # the newest is not whole yet
-    if record.status in ("done", "stopped"):
-        steps = range(max(0, last - STEPS_BACK + 1), last + 1)
-    hosts = {device["rank"]: device.get("host") for device in record.devices}
-    sums = [0, 0]
+    steps: dict[int, set[int]] = {}
     for span in record.spans:
-        if span.step in steps and span.kind in COMM_KINDS:
+        steps.setdefault(span.rank, set()).add(span.step)
+    # Ranks tell of their spans one after another, and the newest step of a live one is not whole.
+    live = record.status not in ("done", "stopped")
+    back = -1 if live else None
+    newest = {rank: sorted(own)[:back][-STEPS_BACK:] for rank, own in steps.items()}
+    hosts = {device["rank"]: device.get("host") for device in record.devices}
+    sums = [0.0, 0.0]
+    for span in record.spans:
+        counted = newest[span.rank]
+        if span.step in counted and span.kind in COMM_KINDS:
             group = meets(span.rank, span.kind, record.plan)
-            sums[len({hosts.get(rank) for rank in group}) > 1] += span.bytes
-    return sums[0] / max(1, len(steps)), sums[1] / max(1, len(steps))
+            sums[len({hosts.get(rank) for rank in group}) > 1] += span.bytes / len(counted)
+    return sums[0], sums[1]
+
+
+def active_attacks(record: RunRecord, clock_s: float, what: str) -> list[dict[str, Any]]:
+    """Slowdowns of a kind that last; fresh ranks are not slowed, but a real network still is."""
+    last_s = record.recoveries[-1]["at_s"] if record.recoveries else 0.0
+    network = what == "slow_link" and record.kind == "measured"
+    return [
+        attack
+        for attack in record.attacks
+        if attack["what"] == what
+        and attack["at_s"] <= clock_s < attack["at_s"] + attack["seconds"]
+        and (network or attack["at_s"] >= last_s)
+    ]
 
 
 def meets(rank: int, kind: str, plan: Mapping[str, Any]) -> list[int]:
@@ -172,18 +189,8 @@ def _state(rank: int, record: RunRecord, clock_s: float) -> RankState:
     last = record.recoveries[-1] if record.recoveries else None
     if last is not None and last["recovery_s"] is None:
         return "lost" if last["rank"] == rank else "waiting"
-    slow = [a for a in _active(record, clock_s) if a["what"] == "slow_rank"]
+    slow = active_attacks(record, clock_s, "slow_rank")
     return "slowed" if any(a["target"] == rank for a in slow) else "running"
-
-
-def _active(record: RunRecord, clock_s: float) -> list[dict[str, Any]]:
-    """Slowdowns that last; fresh ranks are not slowed any more."""
-    since_s = record.recoveries[-1]["at_s"] if record.recoveries else 0.0
-    return [
-        attack
-        for attack in record.attacks
-        if since_s <= attack["at_s"] <= clock_s < attack["at_s"] + attack.get("seconds", 0.0)
-    ]
 
 
 def _leader(record: RunRecord) -> dict[str, Any] | None:

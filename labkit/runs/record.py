@@ -113,7 +113,8 @@ class RunRecord:
             ``world_size``; ``decided_by`` (``leader`` or ``client``), ``leader`` and ``term``.
         attacks: what the user did to the run while it was live, see ``labkit.runs.attack``:
             ``what``, ``target`` (a rank, or the name of a worker), ``at_s``, ``step`` (steps known
-            to be done then), and of a slowdown ``factor`` and ``seconds``.
+            to be done then), and of a slowdown ``factor`` and ``seconds``, of a real network
+            ``bytes_per_s`` as well.
         leaders: of the ranks, in order: ``term``, ``rank``, ``attempt``, ``elected_at_s``,
             ``election_s`` (how long the winner had seen no leader), ``ended`` (why; empty while
             it leads).

@@ -64,7 +64,8 @@ def test_what_is_chosen_is_attacked(live: tuple[Lab, Any], engine: Any) -> None:
         ("slow_rank", (2,)),
     ]
     redraw(lab)
-    assert 'role="status">0.5 s: you slowed rank 2 4 times for 8 s' in form.result.value
+    told = 'aria-label="What happened">0.5 s: you slowed rank 2 4 times for 8 s'
+    assert told in form.result.value
     assert form.rank_choice.value == 2
     assert not run.done
     assert "you slowed rank 2" in lab.cluster_panel.map.image.alt

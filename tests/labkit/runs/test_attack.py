@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import labkit
 from labkit.cluster.cluster import Cluster
+from labkit.cluster.fork_server import NETWORK_FILE
 from labkit.errors import ClusterError, SettingError
 from labkit.runs.attack import (
     kill_leader,
@@ -19,6 +23,7 @@ from labkit.runs.attack import (
     leader_of,
     slow_link,
     slow_rank,
+    why_no_slow_link,
 )
 from labkit.runs.attack_story import tell
 from labkit.runs.run import Run
@@ -112,6 +117,47 @@ def test_a_slowed_rank_slows_the_run_and_is_not_taken_to_be_suspended(cluster: C
     assert "you slowed rank 1 8 times for 4 s. A step took" in tell(record)[0]
 
 
+def test_the_network_of_real_ranks_can_be_slowed_where_it_is_their_own(cluster: Cluster) -> None:
+    run = start(cluster)
+    wait_until(lambda: len(run.view().steps) > 10, run)
+    if obstacle := (cluster.folder / NETWORK_FILE).read_text():
+        assert obstacle in why_no_slow_link(run)
+        with pytest.raises(ClusterError, match=r"own loopback .*; emulate a device"):
+            slow_link(run)
+        run.stop()
+        return
+    attack = slow_link(run, factor=8, seconds=4)
+    with pytest.raises(ClusterError, match="the links are slowed already"):
+        slow_link(run)
+    end_s = attack["at_s"] + 4
+    wait_until(lambda: run.clock_s > end_s, run)
+    before = median(s.seconds for s in run.view().steps[2:] if s.step < attack["step"])
+    slowed = [s for s in run.view().steps if attack["at_s"] + 0.5 < s.end_s < end_s]
+    assert median(step.seconds for step in slowed) > 2 * before
+    since = len(run.view().steps)
+    wait_until(lambda: len(run.view().steps) > since + 10, run)
+    assert median(step.seconds for step in run.view().steps[-5:]) < 2 * before, "it is over"
+    run.stop()
+    record = run.wait(SOON_S)
+    assert (record.status, record.restarts) == ("stopped", 0)
+    assert "you slowed the links 8 times for 4 s, to " in tell(record)[0]
+
+
+def test_why_links_cannot_be_slowed(tmp_path: Path) -> None:
+    def run(kind: str, dp: int, emulation: object = None) -> Any:
+        job = SimpleNamespace(plan=labkit.Plan(dp=dp), emulation=emulation)
+        return SimpleNamespace(job=job, cluster=SimpleNamespace(kind=kind, folder=tmp_path))
+
+    assert why_no_slow_link(run("cpu", 1)) == "a single rank sends nothing"
+    assert why_no_slow_link(run("existing", 2, emulation="demo")) == ""
+    assert "not the lab's; emulate a device" in why_no_slow_link(run("existing", 2))
+    assert "there is no fork server" in why_no_slow_link(run("cpu", 2))
+    (tmp_path / NETWORK_FILE).write_text("the kernel forbids it")
+    assert "(the kernel forbids it); emulate a device" in why_no_slow_link(run("cpu", 2))
+    (tmp_path / NETWORK_FILE).write_text("")
+    assert why_no_slow_link(run("cpu", 2)) == ""
+
+
 def test_declared_links_can_be_slowed(cluster: Cluster) -> None:
     run = start(cluster, emulate="demo")
     before = run.view().steps[-1].seconds
@@ -134,8 +180,8 @@ def test_what_cannot_be_attacked_is_refused(cluster: Cluster) -> None:
         slow_rank(run, 0, factor=20)
     with pytest.raises(SettingError, match=r"seconds=0 is out of range; choose more than 0"):
         slow_rank(run, 0, seconds=0)
-    with pytest.raises(ClusterError, match=r"own loopback, .*; emulate a device"):
-        slow_link(run)
+    with pytest.raises(SettingError, match=r"factor=1 is out of range; choose 1.5 to 100"):
+        slow_link(run, factor=1)
     assert run.view().attacks == []
     run.stop()
     assert run.wait(SOON_S).restarts == 0
