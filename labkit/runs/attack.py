@@ -210,7 +210,7 @@ def _on_worker_of(run: Run, rank: int, task: Callable[..., str], *more: Any) -> 
     _ask(run, gang.workers[rank], f"rank {rank}", task, *packet)
 
 
-def _ask(run: Run, worker: str, whom: str, task: Callable[..., str], *packet: Any) -> None:
+def _ask(run: Run, worker: str, whom: str, task: Callable[..., object], *packet: Any) -> None:
     answers = run.cluster.call_workers(task, *packet, workers=[worker])
     obstacle = answers.get(worker, f"its worker {worker} does not answer")
     if obstacle:
