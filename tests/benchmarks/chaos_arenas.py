@@ -1,4 +1,4 @@
-"""Where attacks happen: the lab's own cluster, one that was started by hand, a notebook's process."""
+"""Where attacks happen: the lab's own cluster, one started by hand, a notebook's process."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ class HandMadeArena:
 
     def _start(self, command: str) -> subprocess.Popen[bytes]:
         tls = [f"--tls-{what}={self.pem}" for what in ("ca-file", "cert", "key")]
-        common = f"--scheduler-file={self.file} --no-dashboard --dashboard-address=127.0.0.1:0".split()
+        common = (
+            f"--scheduler-file={self.file} --no-dashboard --dashboard-address=127.0.0.1:0".split()
+        )
         return subprocess.Popen(
             [sys.executable, "-m", *f"distributed.cli.{command}".split(), *common, *tls],
             env=os.environ | {"TMPDIR": str(self.folder)},
@@ -145,7 +147,7 @@ class Kernel:
         self.handle = psutil.Process(self.process.pid)
 
     def line(self) -> str:
-        """What it says next: ``ready``, then its result as JSON; empty once it has ended or hangs."""
+        """What it says next: ``ready``, then its result as JSON; empty if it ended or hangs."""
         assert self.process.stdout is not None
         timer = threading.Timer(SOON_S, self.process.kill)
         timer.start()

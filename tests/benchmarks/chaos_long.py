@@ -39,7 +39,9 @@ class Size:
         return cls(len(pids), files, memory)
 
     def __str__(self) -> str:
-        return f"{self.processes:3} processes {self.files:5} files {self.memory_bytes / 1e6:8.1f} MB"
+        return (
+            f"{self.processes:3} processes {self.files:5} files {self.memory_bytes / 1e6:8.1f} MB"
+        )
 
 
 def main(num_runs: int) -> list[str]:

@@ -19,7 +19,7 @@ PLANS = (
     labkit.Plan(tp=2),
     labkit.Plan(dp=2, pp=2, microbatches=4),
 )
-STEPS, EVERY = 60, 10
+STEPS, EVERY = 200, 20
 ROWS = 20_000
 PATIENCE_S = 120.0  # for what takes seconds; after that it hangs
 
