@@ -197,8 +197,10 @@ def main(deaths: int) -> None:
                 f"{signal.Signals(how).name}: {len(seconds)} leaders, another one after "
                 f"{median(seconds):.2f} s (median), {max(seconds):.2f} s (longest)"
             )
-    print(f"{found.num_terms} terms; terms with two leaders {found.shared}, with two that committed "
-          f"{found.several}")  # fmt: skip
+    print(
+        f"{found.num_terms} terms; terms with two leaders {found.shared}, with two that "
+        f"committed {found.several}"
+    )
 
 
 if __name__ == "__main__":
