@@ -2,6 +2,7 @@
 #
 #   make PYTHON=python3.12 lab       another Python
 #   make test ARGS="-k pipeline"     some tests only
+#   make chaos ARGS="50 7"           50 attacks with seed 7
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ ARGS :=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help lab demo test check lint types tested browser postgres clean
+.PHONY: help lab demo test check lint types tested chaos browser postgres clean
 .NOTPARALLEL:
 
 help: ## show this
@@ -45,6 +46,12 @@ tested: $(VENV)/.installed-test
 	else \
 	  $(MAKE) test; \
 	fi
+
+# Long campaigns, no part of `make test`: kills and stops, elections, many runs one after another.
+chaos: $(VENV)/.installed-test ## kill and stop parts of the lab at random for half an hour
+	$(BIN)/python tests/benchmarks/chaos.py $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python tests/benchmarks/chaos.py elections
+	@[ -n "$(ARGS)" ] || $(BIN)/python tests/benchmarks/chaos.py long
 
 # The hash of every file that git knows or would add, as it is now; empty outside a clone.
 TREE = files=$$(git ls-files --cached --others --exclude-standard -z 2>/dev/null \

@@ -1,4 +1,4 @@
-"""Panel 1: launch workers, see what they are, close them."""
+"""Panel 1: launch workers, see what they are and do, attack the run on them, close them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from html import escape
 import ipywidgets as ipw
 
 from labkit.cluster.cluster import Cluster
+from widgets.attack_form import AttackForm
+from widgets.cluster_map_view import ClusterMapView
 from widgets.jobs import Pump
 from widgets.markup import hint, note, table
 from widgets.panel import Panel, action_button, int_slider
@@ -28,9 +30,18 @@ class ClusterPanel(Panel):
         )
         self.close_button = action_button("Close", "power-off", "", "End the runs and the workers")
         self.about = ipw.HTML()
+        self.map = ClusterMapView(state, self.new_image("lab-picture-cluster", kept=False))
+        self.attacks = AttackForm(state, pump)
         self.fill(
-            [self.workers_slider, ipw.HBox([self.launch_button, self.close_button])], [self.about]
+            [
+                self.workers_slider,
+                ipw.HBox([self.launch_button, self.close_button]),
+                self.attacks.widget,
+            ],
+            [self.map.widget, self.about],
         )
+        for button, action in self.attacks.actions:
+            self.on_click(button, action)
         self.on_change(self.workers_slider)
         self.on_click(self.launch_button, self.launch)
         self.on_click(self.close_button, self.close)
@@ -84,6 +95,8 @@ class ClusterPanel(Panel):
         self.about.value = hint(_before(self.job.active)) if cluster is None else _about(cluster)
         said = "" if cluster is None else f"{len(cluster.workers)} workers are ready."
         self.render_message(note(said, "Cluster"))
+        self.map.render()
+        self.attacks.render(self.map.history)
 
 
 def _before(active: bool) -> str:

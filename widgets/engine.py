@@ -9,6 +9,7 @@ import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.plan import Plan
 from labkit.project.profile import ModelProfile
+from labkit.runs.attack import ATTACKS, why_no_slow_link
 from labkit.runs.curve import Curve
 from labkit.runs.parity import Parity, check_parity
 from labkit.runs.record import RunRecord
@@ -91,6 +92,12 @@ class Engine(Protocol):
     ) -> Parity:
         """A finished run beside the same training in one process."""
 
+    def attack(self, run: Any, what: str, *target: int | str) -> dict[str, Any]:
+        """Kill or slow a part of a live run; what its record keeps of that."""
+
+    def why_no_slow_link(self, run: Any) -> str:
+        """Why the links of a run cannot be slowed; empty where they can."""
+
 
 class Labkit:
     """The real engine."""
@@ -100,6 +107,11 @@ class Labkit:
     train = staticmethod(labkit.train)
     sweep = staticmethod(labkit.sweep)
     check_parity = staticmethod(check_parity)
+    why_no_slow_link = staticmethod(why_no_slow_link)
+
+    def attack(self, run: Any, what: str, *target: int | str) -> dict[str, Any]:
+        """By the function of that name in ``labkit.runs.attack``."""
+        return ATTACKS[what](run, *target)
 
     def has_data(self, workload: Workload, cluster: Cluster) -> bool:
         """Whether training would find the bundled dataset ready."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -17,6 +18,7 @@ from widgets.accessibility import Accessibility
 
 KINDS = ("measured", "emulated", "projected")
 UNTOUCHED = "left as it was"
+LOOK_S = 0.01
 MARK_COLOUR = "#D55E00"
 SLIDER = ipw.Layout(width="520px", max_width="100%")
 
@@ -138,6 +140,19 @@ def beside(*pairs: tuple[Prediction, Any], kind: str) -> Comparison:
         for prediction, found in pairs
     ]
     return Comparison(kind, tuple(rows))
+
+
+def until(happened: Callable[[], object], patience_s: float = 60.0) -> None:
+    """Wait, in an experiment, for something that is about to happen.
+
+    Raises:
+        TimeoutError: it has not happened in time.
+    """
+    deadline = time.monotonic() + patience_s
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"what was waited for has not happened within {patience_s:g} s")
+        time.sleep(LOOK_S)
 
 
 def mark_predictions(figure: Figure, predicted: Mapping[float, Prediction]) -> Figure:

@@ -6,10 +6,11 @@ it is safe. It serves the Dask workers of its host over a Unix socket in a folde
 user can enter.
 
 A request is one datagram ``rank`` or ``store`` with two file descriptors: the child's control
-connection, and a pipe on which the *server* reports the child's exit code. ``bye`` announces a
-worker that leaves on purpose. The end of a worker's connection ends the processes forked for it;
-when the last worker is gone the server exits, and removes the folder if its owner is gone too, so
-nothing survives a notebook that was killed.
+connection, and a pipe on which the *server* reports the child's exit code. ``rate N`` with a pipe
+for the answer lets a private network carry N bytes a second, ``rate 0`` all again, as does the end
+of the worker that asked. ``bye`` announces a worker that leaves on purpose. The end of a worker's
+connection ends the processes forked for it; when the last worker is gone the server exits, and
+removes the folder if its owner is gone too, so nothing survives a notebook that was killed.
 
 With ``--private-network`` it and its children get a network of their own, where the kernel allows
 it: then nobody else on the host can reach the ports of the ranks and their store. The file
@@ -36,7 +37,7 @@ from pathlib import Path
 
 import psutil
 
-from labkit.cluster import private_network
+from labkit.cluster import link_rate, private_network
 
 SOCKET_NAME = "ranks.sock"
 PID_FILE = "fork_server.pid"
@@ -71,13 +72,15 @@ class _Worker:
     connection: socket.socket
     exit_pipes: dict[int, int] = field(default_factory=dict)
     said_bye: bool = False
+    slows_network: bool = False
 
 
 class ForkServer:
     """State of the server: its socket, its workers and their processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, has_own_network: bool) -> None:
         self.folder = folder
+        self.has_own_network = has_own_network
         self.workers: dict[int, _Worker] = {}  # by file descriptor
         self.listener = listen(folder)
         # SIGCHLD wakes the select: Python writes the signal's number to this pipe.
@@ -122,6 +125,9 @@ class ForkServer:
         if request == b"bye":
             worker.said_bye = True
             return True
+        if request.startswith(b"rate "):
+            self._set_rate(worker, int(request.split()[1]), descriptors[0])
+            return True
         control, exit_pipe = descriptors
         try:
             pid = os.fork()
@@ -135,6 +141,20 @@ class ForkServer:
         os.close(control)
         worker.exit_pipes[pid] = exit_pipe
         return True
+
+    def _set_rate(self, worker: _Worker, bytes_per_s: int, answer: int) -> None:
+        """Slow the private network down; answer with why not, or with nothing."""
+        said = ""
+        try:
+            if not self.has_own_network:
+                raise PermissionError("the ranks use this host's own loopback")
+            link_rate.set_rate(bytes_per_s)
+            worker.slows_network = bytes_per_s > 0
+        except OSError as error:
+            said = f"the loopback of the ranks cannot be slowed down: {error}"
+        with contextlib.suppress(BrokenPipeError):
+            os.write(answer, said.encode())
+        os.close(answer)
 
     def _become(self, program: str, control: int, exit_pipe: int) -> None:
         """In the child: drop what belongs to the server, then run the program; never returns."""
@@ -181,6 +201,11 @@ class ForkServer:
         """A worker has gone: end what was forked for it."""
         del self.workers[worker.connection.fileno()]
         worker.connection.close()
+        if worker.slows_network:
+            try:
+                link_rate.set_rate(0)
+            except OSError:
+                logger.exception("the loopback of the ranks stays slow")
         for pid, exit_pipe in worker.exit_pipes.items():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -240,7 +265,7 @@ def main(folder: Path, *, private: bool) -> None:
     # First: the kernel wants a process of one thread for this.
     obstacle = private_network.enter() if private else HOST_NETWORK
     (folder / NETWORK_FILE).write_text(obstacle)
-    server = ForkServer(folder)
+    server = ForkServer(folder, has_own_network=not obstacle)
     (folder / PID_FILE).write_text(str(os.getpid()))
     for module in PRELOAD:
         importlib.import_module(module)

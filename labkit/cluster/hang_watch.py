@@ -60,6 +60,10 @@ class HangWatch:
             return float("inf")
         return max(self.last_s + self.limit_s, self._excused_until_s)
 
+    def expect_slow_steps(self, seconds: float) -> None:
+        """Somebody slows the run down for so long on purpose: it does not hang until then."""
+        self._excused_until_s = self.clock() + seconds + self.limit_s
+
     def excuse(self) -> bool:
         """The ranks do something else than steps; False when they have been for too long."""
         self._excused_until_s = self.clock() + self.limit_s

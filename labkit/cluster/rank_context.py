@@ -43,6 +43,8 @@ class RankContext:
     stop_flag: threading.Event = field(default_factory=threading.Event)
     commit: Callable[[str], bool] | None = None
     doing: str = ""
+    _link_factor: float = 1.0
+    _link_slow_until_s: float = 0.0
     _clock_offset_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -63,6 +65,16 @@ class RankContext:
             what: the name of it, such as ``step-000040``; kept for later leaders.
         """
         return self.rank == 0 if self.commit is None else self.commit(what)
+
+    @property
+    def link_factor(self) -> float:
+        """How many times slower than declared links are now; 1.0 unless somebody slowed them."""
+        return self._link_factor if time.monotonic() < self._link_slow_until_s else 1.0
+
+    def slow_link(self, factor: float, seconds: float) -> None:
+        """Let declared links carry 1/factor of their bytes a second, for so long on the wall."""
+        self._link_factor = factor
+        self._link_slow_until_s = time.monotonic() + seconds
 
     @property
     def stop_requested(self) -> bool:

@@ -40,6 +40,7 @@ from labkit.errors import ClusterError
 SERVER_LOG = "fork_server.log"
 START_SERVER_S = 30.0
 FORK_S = 60.0  # the first fork waits until the server has imported torch
+RATE_S = 3.0
 EXIT_S = 2.0
 OUTPUT_TAIL_BYTES = 8_192
 SILENT_S = 0.75  # after so long without a message, the owner looks at its rank's process
@@ -74,12 +75,16 @@ class RankEnd:
 
 @dataclass(slots=True)
 class _Child:
-    """A process forked for this worker."""
+    """A process forked for this worker.
+
+    ``slowed`` is set while the lab itself suspends it again and again, see ``slowdown``.
+    """
 
     control: Connection
     exit_pipe: int
     pidfd: int | None = None
     pid: int = 0
+    slowed: bool = False
 
     def is_stopped(self) -> bool:
         """Whether the process is suspended, as by SIGSTOP: state T in proc(5)."""
@@ -229,6 +234,26 @@ class RankOwner(WorkerPlugin):
             os.close(exit_write)
         return _Child(control, exit_read)
 
+    def set_network_rate(self, bytes_per_s: int) -> str:
+        """Let the ranks' own network on this host carry so much, 0 all again; why not, or empty.
+
+        It never starts a server: a fresh one has a network that nobody has slowed down.
+        """
+        read, write = os.pipe()
+        try:
+            with self.lock:
+                if self.connection is None:
+                    raise ConnectionError("it is gone")
+                socket.send_fds(self.connection, [f"rate {bytes_per_s}".encode()], [write])
+        except OSError as error:
+            os.close(read)
+            return f"the fork server does not answer: {error}"
+        finally:
+            os.close(write)
+        with open(read, "rb") as answer:
+            ready, _, _ = select.select([answer], [], [], RATE_S)
+            return answer.read().decode() if ready else "the fork server does not answer"
+
     def open_store(self, address: str = LOOPBACK) -> tuple[str, int]:
         """This worker's rendezvous store on an address of this host; starts one if there is none.
 
@@ -288,7 +313,7 @@ class RankOwner(WorkerPlugin):
         looks = 0
         while True:
             if not child.control.poll(SILENT_S):
-                looks = looks + 1 if child.is_stopped() else 0
+                looks = looks + 1 if child.is_stopped() and not child.slowed else 0
                 if looks == STOPPED_LOOKS:
                     since_s = time.time() - looks * SILENT_S
                     why = "its process is suspended by a signal"

@@ -137,6 +137,8 @@ class _Link:
                 self.stop_flag.set()
             elif command == "where" and self.context is not None:
                 self.emit(tell_position(self.context))
+            elif command[0] == "slow_link" and self.context is not None:
+                self.context.slow_link(*command[1:])
             elif command[0] == "lose" and self.member is not None:
                 self.member.lose(command[1])
 

@@ -120,6 +120,7 @@ class Pacer(RealTime):
         wall_now: the rank's wall clock, comparable between the ranks of one host.
         stop_flag: once set, nothing is slept any more and the clock jumps to where it would have
             come to, so that the step under way ends soon and keeps its declared time.
+        link_factor: how many times fewer bytes a second than declared the links carry now.
     """
 
     is_emulated = True
@@ -134,6 +135,7 @@ class Pacer(RealTime):
         time_scale: float,
         wall_now: Callable[[], float],
         stop_flag: threading.Event,
+        link_factor: Callable[[], float] = lambda: 1.0,
     ) -> None:
         super().__init__(lambda: wall_now() / time_scale + self._skipped_s)
         self.device = device
@@ -142,6 +144,7 @@ class Pacer(RealTime):
         self.time_scale = time_scale
         self.layers = compute.layers_of_rank(profile, plan)
         self._stop_flag = stop_flag
+        self._link_factor = link_factor
         self._skipped_s = 0.0
         self._nominal_s = 0.0
         self._links: dict[int, LinkClock] = {}
@@ -191,12 +194,14 @@ class Pacer(RealTime):
         if not dist.is_initialized():
             return 0.0
         ranks = dist.get_process_group_ranks(group)
-        return _FORMULAS[name](num_bytes, len(ranks), self.device.link(ranks))
+        slowed = round(num_bytes * self._link_factor())
+        return _FORMULAS[name](slowed, len(ranks), self.device.link(ranks))
 
     def arrival_s(self, num_bytes: int, receiver: int) -> float:
         if receiver not in self._links:
             self._links[receiver] = LinkClock(self.device.link([self.rank, receiver]))
-        return self._links[receiver].send(self._nominal_s, num_bytes)
+        slowed = round(num_bytes * self._link_factor())
+        return self._links[receiver].send(self._nominal_s, slowed)
 
     def layers_s(self, kind: str, layers: Iterable[int], num_samples: int) -> float:
         return sum(self._layer_s(kind, layer, num_samples) for layer in layers)

@@ -111,6 +111,10 @@ class RunRecord:
             as near as it is known; ``recovery_s``, from there to the first steps after it, ``None``
             until then; ``from_step``, the first that is done again; ``lost_steps``;
             ``world_size``; ``decided_by`` (``leader`` or ``client``), ``leader`` and ``term``.
+        attacks: what the user did to the run while it was live, see ``labkit.runs.attack``:
+            ``what``, ``target`` (a rank, or the name of a worker), ``at_s``, ``step`` (steps known
+            to be done then), and of a slowdown ``factor`` and ``seconds``, of a real network
+            ``bytes_per_s`` as well.
         leaders: of the ranks, in order: ``term``, ``rank``, ``attempt``, ``elected_at_s``,
             ``election_s`` (how long the winner had seen no leader), ``ended`` (why; empty while
             it leads).
@@ -153,6 +157,7 @@ class RunRecord:
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     restarts: int = 0
     recoveries: list[dict[str, Any]] = field(default_factory=list)
+    attacks: list[dict[str, Any]] = field(default_factory=list)
     leaders: list[dict[str, Any]] = field(default_factory=list)
     queue_position: int = 0
     error: str = ""
@@ -209,6 +214,7 @@ class RunRecord:
             "checkpoints": self.checkpoints,
             "restarts": self.restarts,
             "recoveries": self.recoveries,
+            "attacks": self.attacks,
             "leaders": self.leaders,
             "error": self.error,
         }

@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from copy import copy
 from importlib.metadata import version
@@ -60,6 +61,7 @@ class Run:
         expected = expect(job.plan)
         self.cluster = cluster
         self.job = job
+        self._origin_s = origin_s
         self._dataset = dataset
         self._lock = threading.Lock()
         self._weights: dict[str, np.ndarray] | None = None
@@ -134,6 +136,7 @@ class Run:
             snapshot.checkpoints = list(self._record.checkpoints)
             snapshot.startup_s = dict(self._record.startup_s)
             snapshot.recoveries = [dict(entry) for entry in self._record.recoveries]
+            snapshot.attacks = list(self._record.attacks)
             snapshot.leaders = [dict(leader) for leader in self._record.leaders]
         if snapshot.status in ("starting", "running"):
             snapshot.status = self._recovery.status
@@ -147,6 +150,22 @@ class Run:
     def rank_pids(self) -> dict[int, int]:
         """Process of each rank that runs now, on its host."""
         return self._recovery.gang.rank_pids()
+
+    @property
+    def gang(self) -> Gang:
+        """The ranks of the attempt that runs now."""
+        return self._recovery.gang
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds on the wall since the call of ``train``."""
+        return time.time() - self._origin_s
+
+    def note_attack(self, attack: dict[str, Any]) -> dict[str, Any]:
+        """Keep in the record what was done to this run; see ``RunRecord.attacks``."""
+        with self._lock:
+            self._record.attacks.append(attack)
+        return attack
 
     # -- afterwards ----------------------------------------------------------------------------
 

@@ -115,6 +115,7 @@ def make_pace(ctx: RankContext, job: TrainJob, now: Callable[[], float]) -> Real
         time_scale=emulation.time_scale,
         wall_now=ctx.now,
         stop_flag=ctx.stop_flag,
+        link_factor=lambda: ctx.link_factor,
     )
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -140,12 +141,33 @@ class Bench:
             pipe.close()
 
 
-def main(deaths: int) -> None:
-    """Measure, and print what was found."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a measurement found.
+
+    Attributes:
+        taken_s: seconds until another one led, by the signal that the leader got.
+        num_terms: that there were.
+        shared, several: terms with two leaders, and with two that committed.
+    """
+
+    taken_s: dict[int, list[float]]
+    num_terms: int
+    shared: list[int]
+    several: list[int]
+
+
+def measure(deaths: int, seed: int = 0) -> Found:
+    """Kill leader after leader; every fifth is stopped instead.
+
+    Args:
+        deaths: of leaders.
+        seed: of the moments at which they come.
+    """
     store_pid, store = fork(lambda pipe: rank_store.main(pipe.fileno(), Path.cwd()))
     store.send(LOOPBACK)
     bench = Bench(store.recv())
-    generator = random.Random(0)
+    generator = random.Random(seed)
     taken: dict[int, list[float]] = {signal.SIGKILL: [], signal.SIGSTOP: []}
     try:
         bench.listen(lambda: bool(bench.leaders))
@@ -158,16 +180,27 @@ def main(deaths: int) -> None:
         bench.close()
         store.close()
         os.waitpid(store_pid, 0)
-    for how, seconds in taken.items():
+    return Found(
+        taken,
+        len(bench.leaders),
+        [term for term, ranks in bench.leaders.items() if len(ranks) > 1],
+        [term for term, ranks in bench.committed.items() if len(ranks) > 1],
+    )
+
+
+def main(deaths: int) -> None:
+    """Measure, and print what was found."""
+    found = measure(deaths)
+    for how, seconds in found.taken_s.items():
         if seconds:
             print(
                 f"{signal.Signals(how).name}: {len(seconds)} leaders, another one after "
                 f"{median(seconds):.2f} s (median), {max(seconds):.2f} s (longest)"
             )
-    shared = [term for term, ranks in bench.leaders.items() if len(ranks) > 1]
-    several = [term for term, ranks in bench.committed.items() if len(ranks) > 1]
-    print(f"{len(bench.leaders)} terms; terms with two leaders {shared}, with two that committed "
-          f"{several}")  # fmt: skip
+    print(
+        f"{found.num_terms} terms; terms with two leaders {found.shared}, with two that "
+        f"committed {found.several}"
+    )
 
 
 if __name__ == "__main__":

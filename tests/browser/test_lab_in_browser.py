@@ -133,6 +133,8 @@ def train_and_stop(lab: Any, shots: Path) -> None:
     expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[2\]"))
     expect(lab.state).to_have_text("train running")  # the ranks worked on meanwhile
     lab.shoot(shots / "training.png")
+    kill_the_leader(lab, shots)
+    assert lab.frames_of(loss, FRAMES) >= FRAMES, "the run goes on"
     begun_s = time.monotonic()
     lab.press("Train", "Stop")
     expect(lab.state).to_have_text("ready")
@@ -141,6 +143,19 @@ def train_and_stop(lab: Any, shots: Path) -> None:
     lab.open("Train", "Where the time went")
     expect(lab.card("Train").get_by_role("img", name=re.compile("time of fruit"))).to_be_visible()
     expect(lab.page.get_by_role("log", name="Log")).to_contain_text("train: stopped")
+
+
+def kill_the_leader(lab: Any, shots: Path) -> None:
+    """The map shows who leads; once that rank is killed, what happened is said and read out."""
+    cluster = lab.card("Cluster")
+    picture = cluster.get_by_role("img", name=re.compile("^Map of 4 workers"))
+    expect(picture).to_have_attribute("alt", re.compile("leads term 1"))
+    lab.press("Cluster", "Kill leader")
+    happened = cluster.get_by_role("status", name="What happened")
+    told = re.compile(r"you killed rank \d, the leader\. Noticed after .* going on after")
+    expect(happened).to_have_text(told, timeout=LONG_MS)
+    expect(cluster.get_by_role("note", name="Restarts")).to_contain_text("1 restart of this run")
+    lab.shoot(shots / "attacked.png", "Cluster")
 
 
 def sweep(lab: Any, shots: Path) -> None:

@@ -83,6 +83,23 @@ class FakeRun:
     def done(self) -> bool:
         return self._ended.is_set()
 
+    @property
+    def run(self) -> str:
+        return self._record.run
+
+    @property
+    def clock_s(self) -> float:
+        return len(self._record.steps) / 10
+
+    def place(self, workers: list[dict[str, Any]]) -> None:
+        """Let rank n have worker n, and rank 0 lead."""
+        ranks = range(self._record.world_size)
+        self._record.devices = [{"rank": n, **workers[n]} for n in ranks]
+        self._record.leaders.append(
+            {"term": 1, "rank": 0, "attempt": 0, "elected_at_s": 0.1, "election_s": 0.0,
+             "ended": ""}
+        )  # fmt: skip
+
     def stop(self) -> None:
         self.stopped = True
         self.finish()
@@ -205,6 +222,18 @@ class FakeEngine:
         self._called("profile", workload=workload, dataset=dataset)
         assert self.gate.wait(DEADLINE_S)
         return fake_profile(workload)
+
+    def attack(self, run: FakeRun, what: str, *target: int | str) -> dict[str, Any]:
+        self._called("attack", what=what, target=target)
+        attack: dict[str, Any] = {"what": what, "target": target[0] if target else 0}
+        attack |= {"at_s": run.clock_s, "step": 0}
+        if what.startswith("slow"):
+            attack |= {"factor": 4, "seconds": 8}
+        run.view().attacks.append(attack)
+        return attack
+
+    def why_no_slow_link(self, run: FakeRun) -> str:
+        return "" if run.view().kind == "emulated" else "its links are <real>"
 
     def check_parity(self, run: FakeRun, cluster: Any, **given: Any) -> Parity:
         self._called("check_parity", run=run, **given)

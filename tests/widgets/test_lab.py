@@ -76,7 +76,12 @@ def test_every_picture_has_an_alternative_text(launched: Lab) -> None:
     alts = launched.accessibility.alts
     assert alts["lab-picture-speedup"].startswith("Speedup of fruit")
     shown = {name for panel in launched.panels for name in _shown(panel)}
-    assert shown == {"lab-picture-mesh", "lab-picture-speedup", "lab-picture-efficiency"}
+    assert shown == {
+        "lab-picture-cluster",
+        "lab-picture-mesh",
+        "lab-picture-speedup",
+        "lab-picture-efficiency",
+    }
     assert all(alts[name] for name in shown)
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from labkit.errors import SettingError
 from labkit.figures.picture import alt_of, describe
-from widgets.lesson import UNTOUCHED, Prediction, beside, mark_predictions
+from widgets.lesson import UNTOUCHED, Prediction, beside, mark_predictions, until
 
 
 def test_a_prediction_starts_in_the_middle_and_says_that_nobody_entered_it() -> None:
@@ -97,3 +97,10 @@ def test_the_question_is_shown_as_text_and_the_control_can_be_named() -> None:
     assert isinstance(row, ipw.HBox)
     assert prediction.control.description == "Your prediction"
     assert "lab-root" in prediction._dom_classes, "by which the browser side finds it"
+
+
+def test_an_experiment_waits_for_what_happens_but_not_for_ever() -> None:
+    answers = iter([False, False, True])
+    until(lambda: next(answers))
+    with pytest.raises(TimeoutError, match=r"has not happened within 0.05 s"):
+        until(lambda: False, patience_s=0.05)

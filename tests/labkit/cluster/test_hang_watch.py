@@ -56,6 +56,12 @@ def test_nothing_is_due_before_the_first_step_and_after_the_last() -> None:
     assert watch.due_s == float("inf")
 
 
+def test_a_run_that_is_slowed_on_purpose_may_be_silent_for_longer() -> None:
+    watch, clock = running(0.1)
+    watch.expect_slow_steps(8.0)
+    assert watch.due_s == pytest.approx(clock.now_s + 8.0 + watch.limit_s)
+
+
 def test_reports_of_several_steps_count_for_each() -> None:
     watch, clock = running(0.4)
     for number in range(40):

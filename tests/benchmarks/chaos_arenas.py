@@ -1,0 +1,164 @@
+"""Where attacks happen: the lab's own cluster, one started by hand, a notebook's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import labkit
+from labkit.cluster.cluster import Cluster
+from labkit.cluster.rank_tasks import prepare
+from labkit.cluster.security import CERTIFICATE_FILE, make_certificate
+from labkit.train.link_probe import time_message
+
+NUM_WORKERS = 4
+SOON_S = 90.0
+END_S = 20.0
+KERNEL = Path(__file__).with_name("chaos_kernel.py")
+
+
+def warm(cluster: Cluster) -> None:
+    """Have the fork server and all rendezvous stores run, which stay until the cluster closes."""
+    cluster.run_ranks(time_message, 2, [64], timeout_s=SOON_S)
+    cluster.client.run(prepare, cluster.plugin_name, "warm", b"", True)
+
+
+class OwnArena:
+    """A cluster that the lab starts: scheduler and nannies are in this process."""
+
+    def __init__(self) -> None:
+        self.cluster = labkit.launch(NUM_WORKERS, device="cpu")
+        warm(self.cluster)
+
+    @property
+    def roots(self) -> set[int]:
+        return {os.getpid()}
+
+    @property
+    def names(self) -> set[str]:
+        return {self.cluster.folder.name}
+
+    def repair(self) -> None:
+        """Wait for the workers that nannies start anew."""
+        self.cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
+
+    def close(self) -> None:
+        self.cluster.close()
+
+
+class HandMadeArena:
+    """A scheduler and workers with nannies as processes of their own, and the lab connected."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="by-hand-"))
+        self.pem = self.folder / CERTIFICATE_FILE
+        make_certificate(self.pem)
+        self.file = self.folder / "scheduler.json"
+        self.nannies: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start("dask_scheduler --host=tls://127.0.0.1 --port=0")
+        try:
+            self._await(self.file.exists)
+            for _ in range(NUM_WORKERS):
+                self._add_worker()
+            address = json.loads(self.file.read_text())["address"]
+            self.cluster = labkit.launch(NUM_WORKERS, address=address, security=self.pem)
+            warm(self.cluster)
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def roots(self) -> set[int]:
+        return {self.scheduler.pid, *(nanny.pid for nanny in self.nannies)}
+
+    @property
+    def names(self) -> set[str]:
+        return {self.folder.name}
+
+    def repair(self) -> None:
+        """Start the workers anew whose nanny was killed; nobody else would."""
+        for nanny in [n for n in self.nannies if n.poll() is not None]:
+            self.nannies.remove(nanny)
+            self._add_worker()
+        self.cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
+
+    def close(self) -> None:
+        self.cluster.close()
+        self._end()
+
+    def _end(self) -> None:
+        for process in (*self.nannies, self.scheduler):
+            process.terminate()
+        for process in (*self.nannies, self.scheduler):
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:  # a worker without a scheduler waits for one
+                process.kill()
+                process.wait(END_S)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _add_worker(self) -> None:
+        self.nannies.append(
+            self._start("dask_worker --host=127.0.0.1 --nthreads=1 --memory-limit=1GB")
+        )
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        tls = [f"--tls-{what}={self.pem}" for what in ("ca-file", "cert", "key")]
+        common = (
+            f"--scheduler-file={self.file} --no-dashboard --dashboard-address=127.0.0.1:0".split()
+        )
+        return subprocess.Popen(
+            [sys.executable, "-m", *f"distributed.cli.{command}".split(), *common, *tls],
+            env=os.environ | {"TMPDIR": str(self.folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _await(self, happened: Any) -> None:
+        deadline = time.monotonic() + SOON_S
+        while not happened():
+            if time.monotonic() > deadline or self.scheduler.poll() is not None:
+                raise TimeoutError("the scheduler did not start")
+            time.sleep(0.05)
+
+
+class Kernel:
+    """A notebook's process with a lab of its own, which trains or preprocesses."""
+
+    def __init__(self, what: str, plan: dict[str, Any]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(KERNEL), what, json.dumps(plan)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        self.handle = psutil.Process(self.process.pid)
+
+    def line(self) -> str:
+        """What it says next: ``ready``, then its result as JSON; empty if it ended or hangs."""
+        assert self.process.stdout is not None
+        timer = threading.Timer(SOON_S, self.process.kill)
+        timer.start()
+        try:
+            return self.process.stdout.readline().strip()
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """End it, however it is."""
+        self.process.kill()
+        self.process.wait(END_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()

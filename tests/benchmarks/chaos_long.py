@@ -1,0 +1,70 @@
+"""Many runs one after another in one process: what grows?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+import chaos_left
+import psutil
+from chaos_work import PATIENCE_S
+
+import labkit
+from labkit.workload import find_workload
+
+WARM_RUNS = 10  # caches fill until then
+MOST_GROWTH = 0.05
+PLANS = (labkit.Plan(dp=2), labkit.Plan(pp=2, microbatches=4), labkit.Plan(tp=2))
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of the lab, this process included."""
+
+    processes: int
+    files: int
+    memory_bytes: int
+
+    @classmethod
+    def now(cls) -> Size:
+        """Processes, open files of all, memory that is each one's own."""
+        pids = [os.getpid(), *chaos_left.session.our_processes()]
+        files = memory = 0
+        for pid in pids:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                files += process.num_fds()
+                memory += process.memory_full_info().uss
+        return cls(len(pids), files, memory)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.processes:3} processes {self.files:5} files {self.memory_bytes / 1e6:8.1f} MB"
+        )
+
+
+def main(num_runs: int) -> list[str]:
+    """Train so many times, print how the lab's size develops; what has grown that must not."""
+    workload = find_workload("fruit").with_settings(global_batch=256)
+    with labkit.launch(2, device="cpu") as cluster:
+        warm = Size.now()
+        for number in range(1, num_runs + 1):
+            plan = PLANS[number % len(PLANS)]
+            run = labkit.train(workload, plan, cluster, steps=10, queue_s=PATIENCE_S)
+            assert run.wait(PATIENCE_S).status == "done"
+            if number == min(WARM_RUNS, max(1, num_runs // 2)):
+                warm = Size.now()
+            if number % max(1, num_runs // 10) == 0:
+                print(f"after {number:4} runs: {Size.now()}", flush=True)
+        last = Size.now()
+    wrong = []
+    if last.processes > warm.processes:
+        wrong.append(f"{last.processes - warm.processes} processes more than when warm")
+    if last.files > warm.files:
+        wrong.append(f"{last.files - warm.files} open files more than when warm")
+    growth = last.memory_bytes / warm.memory_bytes - 1
+    print(f"memory {growth:+.1%} since it was warm, after {min(WARM_RUNS, num_runs)} runs")
+    if growth > MOST_GROWTH:
+        wrong.append(f"memory grew by {growth:.1%}, more than {MOST_GROWTH:.0%}")
+    return wrong
