@@ -66,17 +66,16 @@ def _copy(cluster: Cluster, dataset: Dataset, source: str, targets: Sequence[str
     from labkit.preprocess.pinned import DaskWorkers
     from labkit.preprocess.placement import keep_manifest, read_copy, write_copy
 
-    workers, folder = DaskWorkers(cluster.client), str(dataset.folder)
-    for entry in dataset.manifest["shards"]:
-        contents = workers.start(source, read_copy, folder, entry)
-        for written in [
-            workers.start(target, write_copy, folder, entry, contents) for target in targets
-        ]:
-            workers.result(written)
-    for kept in [
-        workers.start(target, keep_manifest, folder, dict(dataset.manifest)) for target in targets
-    ]:
-        workers.result(kept)
+    folder, manifest = str(dataset.folder), dict(dataset.manifest)
+    with DaskWorkers(cluster.client) as workers:
+        for entry in manifest["shards"]:
+            contents = workers.start(source, read_copy, folder, entry)
+            for written in [
+                workers.start(target, write_copy, folder, entry, contents) for target in targets
+            ]:
+                workers.result(written)
+        for kept in [workers.start(each, keep_manifest, folder, manifest) for each in targets]:
+            workers.result(kept)
 
 
 def look_for(folder: str) -> tuple[str, bool]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+from weakref import WeakSet
 
 from labkit.errors import ClusterError
 
@@ -29,7 +30,7 @@ class Workers(Protocol):
 
 
 class DaskWorkers:
-    """The workers of a Dask client.
+    """The workers of a Dask client. A context manager: at its end the scheduler forgets all tasks.
 
     Args:
         client: a ``distributed.Client``.
@@ -40,6 +41,14 @@ class DaskWorkers:
         self._client = client
         self._task_s = task_s
         self._needs: dict[Any, set[str]] = {}  # workers that a task cannot do without
+        self._futures: WeakSet[Any] = WeakSet()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for future in list(self._futures):
+            future.release()
 
     def addresses(self) -> list[str]:
         """Of the workers that live, by name."""
@@ -51,6 +60,7 @@ class DaskWorkers:
         future = self._client.submit(
             function, *values, workers=[worker], allow_other_workers=False, pure=False
         )
+        self._futures.add(future)
         given = (self._needs.get(getattr(value, "key", None), set()) for value in values)
         self._needs[future.key] = {worker}.union(*given)
         return future

@@ -140,9 +140,9 @@ def preprocess(
             on_cluster.call(write_report_html, draft, report.values, manifest)
         on_cluster.call(folders.publish, draft, target)
         if replicas is not None:
-            manifest = place(DaskWorkers(cluster.client), manifest, target, replicas=replicas)
+            with DaskWorkers(cluster.client) as workers:
+                manifest = place(workers, manifest, target, replicas=replicas)
     except BaseException:
-        on_cluster.cancel()
         if not resume:
             _discard(cluster.client, draft)
         raise

@@ -2,7 +2,8 @@
 
 Both run the same functions on the same parts in the same order, so both give the same bits. Only
 small results come back; nothing stays in a worker's memory, so a task whose worker died is simply
-done again by another.
+done again by another. Once its result is here, or nobody wants it any more, the scheduler is told
+to forget a task: one that it still believed to be wanted, it would do again when its worker dies.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, Protocol
-from weakref import WeakSet
 
 from labkit.cluster.task_share import TaskShare
 from labkit.errors import ClusterError, RunStopped
@@ -104,7 +104,7 @@ class OnCluster:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._stall_s = stall_s
-        self._futures: WeakSet[Any] = WeakSet()
+        self._futures: set[Any] = set()  # of tasks that the scheduler knows of
         self._share = TaskShare(client)
         self._report = {} if report is None else report
         self._step, self._done, self._total = "start", 0, 0
@@ -141,24 +141,27 @@ class OnCluster:
         calls = [partial(function, *each, **settings) for each in zip(*parts, strict=True)]
         return self._results(calls, mapped=True)
 
-    def cancel(self) -> None:
-        """Give up every task of this executor: what waits is dropped, what runs is not kept."""
-        # Released and not Client.cancel: in distributed 2026.7.1 that fails in the scheduler when
-        # a task's dependents were released already, and it disconnects the client.
-        for future in list(self._futures):
-            future.release()
-
     def _submit(self, call: Callable[[], Any]) -> Any:
         # pure=False: a source file may have changed since the same call was made before.
         future = self._client.submit(call, pure=False, workers=self._share.only)
         self._futures.add(future)
         return future
 
+    def _forget(self, future: Any) -> None:
+        """Have the scheduler forget a task: what waits is dropped, what runs is not kept."""
+        # Not left to the garbage collector, which comes late: errors and coroutines hold futures in
+        # cycles. Released and not Client.cancel: in distributed 2026.7.1 that fails in the
+        # scheduler when a task's dependents were released already, and it disconnects the client.
+        self._futures.discard(future)
+        future.release()
+
     def _results(self, calls: Sequence[Callable[[], Any]], *, mapped: bool) -> list[Any]:
         """The results of all calls in order; a call whose worker died is made again."""
         try:
             return self._share_out(calls, mapped=mapped)
         finally:
+            for future in list(self._futures):
+                self._forget(future)
             self._share.leave()
 
     def _share_out(self, calls: Sequence[Callable[[], Any]], *, mapped: bool) -> list[Any]:
@@ -175,7 +178,7 @@ class OnCluster:
                 raise RunStopped(f"preprocessing was stopped in step {self._step}")
             for future in self._stuck(pending):
                 waiting.appendleft(pending.pop(future))
-                future.release()
+                self._forget(future)
             for _ in range(min(len(waiting), self._share.room(len(pending)))):
                 place = waiting.popleft()
                 pending[self._submit(calls[place])] = place
@@ -198,11 +201,13 @@ class OnCluster:
             finished = self._gather([each for each in state.done if each.status == "finished"])
             for future, value in finished:
                 results[pending.pop(future)] = value
+                self._forget(future)
             left = [each for each in state.done if each in pending]
             failed = [each for each in left if each.status in ("error", "lost")]
             for future in failed:
                 place = pending.pop(future)
                 self._check_again(future, tries[place])
+                self._forget(future)
                 tries[place] += 1
                 waiting.appendleft(place)
             if any(future.status == "cancelled" for future in pending):

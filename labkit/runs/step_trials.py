@@ -138,7 +138,6 @@ class StepLab:
 
     def forget(self, discard: Callable[[str], Any]) -> None:
         """Leave nothing behind: neither files nor the profiles of models on them."""
-        self.executor.cancel()
         for key in [key for key in self.cluster.profiles if key[2].startswith(self.base)]:
             del self.cluster.profiles[key]
         discard(self.base)

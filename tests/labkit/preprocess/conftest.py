@@ -1,16 +1,51 @@
-"""Fruit sources for the preprocessing tests."""
+"""Fruit sources for the preprocessing tests, and what tasks leave behind."""
 
 from __future__ import annotations
 
+import gc
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from distributed import Scheduler
 
+from labkit.cluster.cluster import Cluster
 from labkit.preprocess.tasks import InThisProcess
 
 ROWS = 9000
 SEED = 3
+FORGET_S = 10.0
+
+
+def known_tasks(*, dask_scheduler: Scheduler) -> list[str]:
+    """On the scheduler: keys of its tasks."""
+    return [str(key) for key in dask_scheduler.tasks]
+
+
+@pytest.fixture(scope="session")
+def wait_until_forgotten() -> Callable[[Cluster], None]:
+    """Call it with a cluster: waits until neither its client nor its scheduler knows a task."""
+
+    def wait(cluster: Cluster) -> None:
+        deadline = time.monotonic() + FORGET_S
+        while known := (
+            list(cluster.client.futures) or cluster.client.run_on_scheduler(known_tasks)
+        ):
+            assert time.monotonic() < deadline, known
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Nobody collects reference cycles: what is held in one stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Scheduler
 
 from labkit.cluster.cluster import Cluster
 from labkit.errors import ClusterError, RunStopped, SettingError, SourceError
@@ -141,6 +144,46 @@ def test_a_worker_that_is_killed_changes_no_byte(
     assert killed == [step]
     assert hurt.manifest == fruit.manifest
     own_cluster.client.wait_for_workers(2, timeout=60)  # it is not closed amid a restart
+
+
+def tasks_ever(*, dask_scheduler: Scheduler) -> int:
+    """On the scheduler: how often a task has changed its state."""
+    assert not dask_scheduler.tasks
+    return len(dask_scheduler.transition_log)
+
+
+def test_a_worker_that_is_killed_afterwards_has_nothing_computed_again(
+    own_cluster: Cluster,
+    wait_until_forgotten: Callable[[Cluster], None],
+    without_collector: None,
+) -> None:
+    def fail(step: str, *_: object) -> None:
+        if step == "integration":
+            raise SourceError("nobody likes the rows; give others")
+
+    reached: list[str] = []
+    common = {"cluster": own_cluster, "rows": ROWS}
+    preprocess(**common, replicas=2)
+    wait_until_forgotten(own_cluster)
+    with pytest.raises(SourceError, match="nobody likes the rows") as failed:
+        preprocess(**common, on_progress=fail)
+    wait_until_forgotten(own_cluster)
+    with pytest.raises(RunStopped) as stopped:
+        preprocess(
+            **common,
+            on_progress=lambda name, *_: reached.append(name),
+            should_stop=lambda: "cleaning" in reached,
+        )
+    wait_until_forgotten(own_cluster)
+    assert failed.traceback, "the frames that held the futures are alive"
+    assert stopped.traceback
+    before = own_cluster.client.run_on_scheduler(tasks_ever)
+    workers = set(own_cluster.alive_workers())
+    kill_one_worker(own_cluster)
+    while workers <= set(own_cluster.alive_workers()):
+        time.sleep(0.01)
+    own_cluster.client.wait_for_workers(2, timeout=60)
+    assert own_cluster.client.run_on_scheduler(tasks_ever) == before
 
 
 def test_any_table_is_taken_as_it_is(cluster4: Cluster, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import operator
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,23 @@ def die(number: int) -> None:
     os._exit(3)
 
 
+def test_a_task_is_forgotten_once_its_result_is_here_or_it_has_failed(
+    cluster4: Cluster,
+    wait_until_forgotten: Callable[[Cluster], None],
+    without_collector: None,
+) -> None:
+    executor = OnCluster(cluster4.client)
+    executor.map(operator.neg, range(8))
+    wait_until_forgotten(cluster4)
+    executor.call(sum, [1])
+    wait_until_forgotten(cluster4)
+    for function, kind in ((refuse, SourceError), (break_down, ZeroDivisionError)):
+        with pytest.raises(kind) as kept:
+            executor.map(function, range(6))
+        wait_until_forgotten(cluster4)
+        assert kept.traceback, "the frames that held the futures are alive"
+
+
 def test_results_keep_the_order_of_the_parts_here_and_on_the_workers(cluster4: Cluster) -> None:
     for executor in (InThisProcess(), OnCluster(cluster4.client)):
         executor.begin("adding", 40)
@@ -70,7 +88,9 @@ def test_what_a_task_raises_is_raised_here(cluster4: Cluster) -> None:
         executor.map(break_down, range(6))
 
 
-def test_stop_ends_the_waiting_though_tasks_still_run(cluster4: Cluster) -> None:
+def test_stop_ends_the_waiting_though_tasks_still_run(
+    cluster4: Cluster, wait_until_forgotten: Callable[[Cluster], None]
+) -> None:
     name = "held by test_stop"
     executor = OnCluster(cluster4.client, should_stop=lambda: True)
     executor.begin("waiting", 4)
@@ -78,7 +98,7 @@ def test_stop_ends_the_waiting_though_tasks_still_run(cluster4: Cluster) -> None
     with pytest.raises(RunStopped, match="stopped in step waiting"):
         executor.map(wait_for, range(4), name=name)
     assert time.monotonic() - started_s < 2
-    executor.cancel()
+    wait_until_forgotten(cluster4)
     Event(name, client=cluster4.client).set()
     assert OnCluster(cluster4.client).map(operator.neg, range(8)) == [-n for n in range(8)]
 
@@ -89,7 +109,6 @@ def test_a_cluster_where_nothing_finishes_is_given_up(cluster4: Cluster) -> None
     executor.begin("waiting", 4)
     with pytest.raises(ClusterError, match=r"nothing finished for \d s in step waiting; see that"):
         executor.map(wait_for, range(4), name=name)
-    executor.cancel()
     Event(name, client=cluster4.client).set()
     assert OnCluster(cluster4.client).call(sum, [1]) == 1
 
@@ -101,7 +120,6 @@ def test_paused_workers_are_named(cluster4: Cluster, monkeypatch: pytest.MonkeyP
     name = "held by test_paused"
     with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:1 paused.*over 80 %"):
         executor.map(wait_for, range(4), name=name)
-    executor.cancel()
     Event(name, client=cluster4.client).set()
     assert OnCluster(cluster4.client)._paused_workers() == []
 
