@@ -6,6 +6,7 @@ import contextlib
 import queue
 import sys
 import time
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 COLLECTIVE_S = 120.0
 PREPARE_S = 65.0  # a fork server that starts imports torch first
+
+
+class WorkerLost(ClusterError):
+    """A worker was lost between its reservation and the start of its rank."""
 
 
 def place(gang: Gang) -> None:
@@ -74,16 +79,27 @@ def _call_prepare(gang: Gang, workers: list[str], *args: Any) -> dict[str, Any]:
     """Have workers get ready for their ranks; what they answered.
 
     Raises:
+        WorkerLost: one is gone.
         ClusterError: one did not answer, or could not.
     """
     from labkit.cluster.rank_tasks import prepare
 
+    _check_there(workers, gang.cluster.alive_workers())  # to ask one that is gone takes 30 s
+    asked_s = time.monotonic()
     answers = gang.cluster.call_workers(prepare, *args, workers=workers, timeout_s=PREPARE_S)
-    for worker in workers:
-        _, why = answers.get(worker, (None, f"worker {worker} was lost before its rank started"))
+    if workers and not answers and time.monotonic() - asked_s >= PREPARE_S:
+        raise ClusterError(f"workers {', '.join(workers)} did not answer within {PREPARE_S:.0f} s")
+    _check_there(workers, answers)
+    for _, why in answers.values():
         if why:
             raise ClusterError(why)
     return answers
+
+
+def _check_there(workers: Iterable[str], there: Collection[str]) -> None:
+    for worker in workers:
+        if worker not in there:
+            raise WorkerLost(f"worker {worker} was lost before its rank started")
 
 
 def _reserve(gang: Gang) -> list[str]:

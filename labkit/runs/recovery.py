@@ -4,7 +4,8 @@ A rank that raised an error of its program fails the run at once, for it would r
 that died, was lost with its worker, or hangs is recovered: fresh ranks go on from the newest
 checkpoint, or begin again where there is none. Which ranks are left and which checkpoint was
 committed last, the leader of the failed attempt has said; where no rank is left to be the leader,
-this process decides, and the record says so.
+this process decides, and the record says so. Ranks whose worker is lost before they have started
+are placed again, which is no restart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.blame import Failure
 from labkit.cluster.gang import Gang, new_run
+from labkit.cluster.gang_start import WorkerLost
 from labkit.cluster.hang_watch import HangWatch
 from labkit.cluster.supervision import Supervision
 from labkit.errors import BusyError, LabError, RankFailed, RunStopped, SettingError
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.train.job import TrainJob
 
-PLACE_TRIES = 3  # a worker may be lost while ranks are being placed
+PLACE_TRIES = 3  # of placing ranks again, as a worker may be lost meanwhile
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +88,18 @@ class Recovery:
         self._stopping = False
         self._attempt = 0  # restarts so far
         self._num_starts = 0  # gangs, those too that did not get as far as to run
-        self._tries_left = PLACE_TRIES
-        self._failed: RankFailed | None = None  # what the attempt that goes on is for
+        self._shown = -1  # which of them ``gang`` is
+        self._queue_s = queue_s
+        self._tries_left = PLACE_TRIES if policy.max_restarts else 0
+        self._failed: RankFailed | WorkerLost | None = None  # what the ranks are started again for
         record.run = self.run
-        first = self._start(queue_s)
-        if not self._attempt:
-            self.gang = first
+        try:
+            first = self._start(queue_s)
+        except WorkerLost as lost:
+            if not self._tries_left:
+                raise
+            first = self._place_again(lost)
+        self._show(first)
 
     # -- what the run shows --------------------------------------------------------------------
 
@@ -153,9 +161,24 @@ class Recovery:
             "supervision": supervision,
         }
         self._num_starts += 1
-        if self._attempt:
+        if self._num_starts > 1:
             return Gang(self.cluster, train_rank, plan.world_size, (self.job,), **settings)
         return self.cluster.start_ranks(train_rank, plan.world_size, (self.job,), **settings)
+
+    def _place_again(self, lost: Exception) -> Gang:
+        """A worker was lost before any rank of this attempt had started."""
+        logger.warning("run %s: %s; its ranks are placed again", self.run, lost)
+        if self._failed is None and isinstance(lost, WorkerLost):
+            self._failed = lost
+        self._tries_left -= 1
+        return self._start(max(self._queue_s, REPLACE_S))
+
+    def _show(self, gang: Gang) -> None:
+        """The newest gang is the run's; who started it may come here after its follower did."""
+        assert gang.supervision is not None
+        with self._lock:
+            if gang.supervision.attempt > self._shown:
+                self.gang, self._shown = gang, gang.supervision.attempt
 
     def _take_end(self, gang: Gang) -> None:
         """On the gang's watching thread: it has ended, and its processes with it."""
@@ -184,22 +207,25 @@ class Recovery:
         if progress.failure is not None:
             left = self._attempt < self.policy.max_restarts
             return left and progress.failure.is_recoverable
-        # A worker was lost while the ranks of a further attempt were placed: place them again.
-        unplaced = self._failed is not None and gang.placed_s == 0.0
-        busy = isinstance(progress.error, BusyError | RunStopped)
-        return unplaced and not busy and self._tries_left > 0
+        if gang.placed_s or not self._tries_left:
+            return False
+        if not self._attempt:  # what else keeps a run from being placed, its user has to know
+            return isinstance(progress.error, WorkerLost)
+        return not isinstance(progress.error, BusyError | RunStopped)
 
     def _start_again(self, gang: Gang) -> None:
         """Start fresh ranks; the run goes on with them, or stops if that was asked meanwhile."""
-        failure = gang.progress.failure
-        self._tries_left -= 1
-        if failure is not None:
+        failure, error = gang.progress.failure, gang.progress.error
+        if failure is None:
+            assert error is not None
+            following = self._place_again(error)
+        else:
             self._failed = failure.to_error()
             self._tries_left = PLACE_TRIES
             self._attempt += 1
             self._prepare(gang, failure)
-        following = self._start(REPLACE_S)
-        self.gang = following
+            following = self._start(REPLACE_S)
+        self._show(following)
         if self._stopping:
             following.stop()
 
@@ -309,9 +335,10 @@ class Recovery:
             self.changed.notify_all()
 
 
-def _with_note(failed: RankFailed, note: str) -> RankFailed:
+def _with_note(failed: RankFailed | WorkerLost, note: str) -> LabError:
     """The same failure with something added to the line that names it."""
     first, _, rest = str(failed).partition("\n")
-    return RankFailed(
-        f"{first}; {note}\n{rest}".strip(), rank=failed.rank, rank_traceback=failed.rank_traceback
-    )
+    text = f"{first}; {note}\n{rest}".strip()
+    if isinstance(failed, WorkerLost):
+        return WorkerLost(text)
+    return RankFailed(text, rank=failed.rank, rank_traceback=failed.rank_traceback)

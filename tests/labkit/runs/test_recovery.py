@@ -14,8 +14,11 @@ import psutil
 import pytest
 
 import labkit
+from labkit.cluster import gang_start, placing
 from labkit.cluster.cluster import Cluster
+from labkit.cluster.gang import Gang
 from labkit.errors import ClusterError, RankFailed, RunStopped
+from labkit.runs import recovery
 from labkit.runs.record import RunRecord
 from labkit.runs.run import Run
 from labkit.workload import Workload
@@ -211,6 +214,82 @@ def test_a_lost_worker_is_replaced(
     # The rendezvous store goes with the worker of rank 0, and the ranks cannot elect without it.
     assert entry["decided_by"] == ("client" if rank == 0 else "leader")
     assert run._recovery._origin_s + entry["at_s"] - killed_s < DEAD_S
+
+
+@pytest.fixture
+def lose(monkeypatch: pytest.MonkeyPatch) -> Callable[[Cluster, int], list[str]]:
+    """Call it: the next run loses the worker of that rank once it has got it; says which."""
+
+    def lose(cluster: Cluster, rank: int) -> list[str]:
+        lost: list[str] = []
+        reserve = gang_start._reserve
+
+        def lose_one(gang: Gang) -> list[str]:
+            workers = reserve(gang)
+            if not lost:
+                lost.append(workers[rank])
+                (pid,) = cluster.client.run(os.getpid, workers=lost).values()
+                os.kill(pid, signal.SIGKILL)
+                while lost[0] in cluster.alive_workers():
+                    threading.Event().wait(0.005)
+            return workers
+
+        monkeypatch.setattr(gang_start, "_reserve", lose_one)
+        return lost
+
+    return lose
+
+
+@pytest.mark.parametrize(("rank", "queue_s"), [(0, 0.0), (1, 0.0), (1, SOON_S)])
+def test_ranks_whose_worker_is_lost_before_they_start_are_placed_again(
+    cluster: Cluster,
+    workload: Workload,
+    lose: Callable[[Cluster, int], list[str]],
+    undisturbed: list[float],
+    rank: int,
+    queue_s: float,
+) -> None:
+    cluster.client.wait_for_workers(3, timeout=SOON_S)
+    lost = lose(cluster, rank)
+    run = labkit.train(workload, PLAN, cluster, steps=STEPS, evaluate=False, queue_s=queue_s)
+    record = run.wait(SOON_S)
+    assert (record.status, record.restarts, record.recoveries) == ("done", 0, [])
+    assert record.losses == undisturbed
+    assert lost[0] not in [device["address"] for device in record.devices]
+    assert [leader["attempt"] for leader in record.leaders] == [0]
+    assert run.gang.run == f"{run.run}.1"
+
+
+def test_placing_again_has_its_limits(
+    cluster: Cluster,
+    workload: Workload,
+    lose: Callable[[Cluster, int], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster.client.wait_for_workers(3, timeout=SOON_S)
+    short = {"steps": 1, "evaluate": False}
+    lose(cluster, 0)
+    with pytest.raises(ClusterError, match="was lost before its rank started"):
+        labkit.train(workload, PLAN, cluster, **short, max_restarts=0)
+    cluster.client.wait_for_workers(3, timeout=SOON_S)
+    monkeypatch.setattr(recovery, "REPLACE_S", 0.1)  # no worker is replaced so soon
+    monkeypatch.setattr(placing, "RESERVE_S", 0.0)
+    lose(cluster, 2)
+    with pytest.raises(ClusterError, match=r"lost before its rank started; .* could not go on: 3 "):
+        labkit.train(workload, labkit.Plan(dp=3), cluster, **short).wait(SOON_S)
+    cluster.client.wait_for_workers(3, timeout=SOON_S)
+    tries: list[str] = []
+
+    def always(gang: Gang, *_: object) -> None:
+        tries.append(gang.run)
+        raise gang_start.WorkerLost("worker 1 was lost before its rank started")
+
+    monkeypatch.setattr(gang_start, "_call_prepare", always)
+    run = labkit.train(workload, PLAN, cluster, **short)
+    with pytest.raises(ClusterError, match="was lost before its rank started"):
+        run.wait(SOON_S)
+    assert tries == [run.run, *(f"{run.run}.{number}" for number in (1, 2, 3))]
+    assert run.view().status == "failed"
 
 
 def test_a_killed_fork_server_takes_all_ranks_and_the_run_goes_on(
