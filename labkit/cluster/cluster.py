@@ -400,6 +400,7 @@ def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
         try:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
+                process.resume()  # one that was suspended would not heed it
             process.wait(max(0.0, deadline - time.monotonic()))
         except psutil.TimeoutExpired:
             logger.warning("process %d did not end by itself and is killed", process.pid)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labkit.cluster.gang import Gang
 
 COLLECTIVE_S = 120.0
-PREPARE_S = 65.0  # a fork server that starts imports torch first
+PREPARE_S = 75.0  # a fork server that starts imports torch first
 
 
 class WorkerLost(ClusterError):

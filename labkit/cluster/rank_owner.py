@@ -35,16 +35,21 @@ from distributed import Worker, WorkerPlugin
 from labkit.cluster import fork_server
 from labkit.cluster.addresses import LOOPBACK
 from labkit.cluster.rank_process import RankJob
+from labkit.cluster.suspended import end_family, is_suspended, peer_pid, stays_suspended
 from labkit.errors import ClusterError
 
 SERVER_LOG = "fork_server.log"
 START_SERVER_S = 30.0
 FORK_S = 60.0  # the first fork waits until the server has imported torch
+FORK_TRIES = 3  # a server may be killed or suspended meanwhile, and is replaced
+FORK_LOOK_S = 0.5
+STORE_S = 10.0
 RATE_S = 3.0
 EXIT_S = 2.0
 OUTPUT_TAIL_BYTES = 8_192
 SILENT_S = 0.75  # after so long without a message, the owner looks at its rank's process
 STOPPED_LOOKS = 2  # a rank that is seen stopped so often in a row is reported
+ENDED_BEFORE = "ended before it started"
 
 logger = logging.getLogger(__name__)
 
@@ -82,17 +87,19 @@ class _Child:
 
     control: Connection
     exit_pipe: int
+    server_pid: int
     pidfd: int | None = None
     pid: int = 0
     slowed: bool = False
 
-    def is_stopped(self) -> bool:
-        """Whether the process is suspended, as by SIGSTOP: state T in proc(5)."""
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:  # not known yet, or gone
-            return False
-        return state == "T"
+    def meet(self) -> None:
+        """Receive its pid, the first that it says.
+
+        Raises:
+            EOFError, OSError: it has ended.
+        """
+        self.pid = self.control.recv()
+        self.pidfd = os.pidfd_open(self.pid)
 
     def kill(self) -> None:
         """SIGKILL; through the pidfd, so never to a stranger that got the same pid."""
@@ -101,9 +108,16 @@ class _Child:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def exit_code(self) -> str:
-        """Exit code as text once the process has ended, empty when it is not known in time."""
-        ready, _, _ = select.select([self.exit_pipe], [], [], EXIT_S)
-        return os.read(self.exit_pipe, 256).decode() if ready else ""
+        """Exit code as text once the process has ended, empty when it is not known in time.
+
+        A server that is suspended tells none, so then only the end is waited for.
+        """
+        if not is_suspended(self.server_pid):
+            ready, _, _ = select.select([self.exit_pipe], [], [], EXIT_S)
+            return os.read(self.exit_pipe, 256).decode() if ready else ""
+        if self.pidfd is not None:
+            select.select([self.pidfd], [], [], EXIT_S)
+        return ""
 
     def close(self) -> None:
         self.control.close()
@@ -147,6 +161,7 @@ class RankOwner(WorkerPlugin):
         self.stores: dict[str, tuple[_Child, int]] = {}  # process and port, by address
         self.server: subprocess.Popen[bytes] | None = None
         self.connection: socket.socket | None = None
+        self.closed = False
         self.lock = threading.RLock()
         self.folder = Path(tempfile.gettempdir()) / self.folder_name
         await asyncio.to_thread(self.connect)
@@ -154,6 +169,7 @@ class RankOwner(WorkerPlugin):
     def teardown(self, worker: Worker) -> None:
         """End every process of this worker and say goodbye to the fork server."""
         with self.lock:
+            self.closed = True
             for child in self.ranks.children.values():
                 child.kill()
             for store, _ in self.stores.values():
@@ -171,20 +187,40 @@ class RankOwner(WorkerPlugin):
     def connect(self) -> socket.socket:
         """The connection to this host's fork server; starts the server if there is none.
 
+        One that is suspended is ended with all its processes, and replaced: nothing can be started
+        any more where ranks that it forked may still run well.
+
         Raises:
-            ClusterError: the folder belongs to somebody else, or the server does not start.
+            ClusterError: the folder belongs to somebody else, the server does not start, or the
+                worker is closing.
         """
         with self.lock:
-            if self.connection is not None and _is_open(self.connection):
-                return self.connection
+            if self.closed:
+                raise ClusterError("its worker is closing")
+            if self.connection is not None:
+                if _is_open(self.connection) and not stays_suspended(peer_pid(self.connection)):
+                    return self.connection
+                self.connection.close()
+                self.connection = None
             own_folder(self.folder)
             with open(self.folder / "start.lock", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                try:
-                    self.connection = fork_server.connect(self.folder)
-                except OSError:
-                    self.connection = self._start_server()
+                self.connection = self._find_server() or self._start_server()
             return self.connection
+
+    def _find_server(self) -> socket.socket | None:
+        """A connection to the server that is there; ``None``, and it is ended, if suspended."""
+        try:
+            connection = fork_server.connect(self.folder)
+        except OSError:
+            return None
+        pid = peer_pid(connection)
+        if not stays_suspended(pid):
+            return connection
+        logger.warning("fork server %d is suspended; it is ended with its processes", pid)
+        connection.close()
+        end_family(pid)
+        return None
 
     def _start_server(self) -> socket.socket:
         options = [fork_server.PRIVATE_NETWORK] if self.private_network else []
@@ -222,17 +258,52 @@ class RankOwner(WorkerPlugin):
         text = log.read_text(errors="replace")[-2000:].strip() if log.exists() else ""
         return text or "it left no message"
 
-    def fork(self, program: Literal["rank", "store"]) -> _Child:
-        """Ask the server for a fresh process; returns at once."""
+    def fork(self, program: Literal["rank", "store"], run: str = "") -> _Child:
+        """A fresh process of the server, once it is there.
+
+        Args:
+            program: what it becomes.
+            run: that it is for; when that has ended, it is not waited for.
+        Raises:
+            ClusterError: it did not come, it ended at once, or the run ended first.
+        """
+        deadline = time.monotonic() + FORK_S
+        for _ in range(FORK_TRIES):
+            child = self._ask(program)
+            try:
+                while time.monotonic() < deadline:
+                    if run in self.ranks.ended:
+                        raise ClusterError(ENDED_BEFORE)
+                    if child.control.poll(FORK_LOOK_S):
+                        child.meet()
+                        return child
+                    if stays_suspended(child.server_pid):
+                        break
+            except (EOFError, OSError):
+                code = child.exit_code()
+                if code:  # else its server has gone
+                    raise ClusterError(f"{describe_exit(code)} before it had started") from None
+            finally:
+                if child.pidfd is None:
+                    child.close()
+        raise ClusterError(
+            f"the fork server did not start a {program} within {FORK_S:.0f} s: {self._server_log()}"
+        )
+
+    def _ask(self, program: str) -> _Child:
+        """Ask the server for a process; returns at once."""
         control, theirs = Pipe()
         exit_read, exit_write = os.pipe()
         try:
             with self.lock:
-                socket.send_fds(self.connect(), [program.encode()], [theirs.fileno(), exit_write])
+                server = self.connect()
+                child = _Child(control, exit_read, peer_pid(server))
+                with contextlib.suppress(ConnectionError):  # then it has gone, and nobody answers
+                    socket.send_fds(server, [program.encode()], [theirs.fileno(), exit_write])
+            return child
         finally:
             theirs.close()
             os.close(exit_write)
-        return _Child(control, exit_read)
 
     def set_network_rate(self, bytes_per_s: int) -> str:
         """Let the ranks' own network on this host carry so much, 0 all again; why not, or empty.
@@ -261,6 +332,7 @@ class RankOwner(WorkerPlugin):
             The address and the port.
         """
         with self.lock:
+            self.connect()  # a suspended server is replaced now, and its stores go with it
             if address in self.stores:
                 child, port = self.stores[address]
                 if not child.control.poll():  # readable means closed: its server has gone
@@ -269,13 +341,13 @@ class RankOwner(WorkerPlugin):
             child = self.fork("store")
             try:
                 child.control.send(address)
-                if not child.control.poll(FORK_S):
+                if not child.control.poll(STORE_S):
                     raise EOFError
                 port = int(child.control.recv())
             except (EOFError, OSError):
                 child.close()
                 raise ClusterError(
-                    f"the rendezvous store did not start on {address} within {FORK_S:.0f} s: "
+                    f"the rendezvous store did not start on {address} within {STORE_S:.0f} s: "
                     f"{self._server_log()}"
                 ) from None
             self.stores[address] = (child, port)
@@ -283,11 +355,11 @@ class RankOwner(WorkerPlugin):
 
     def run_rank(self, job: RankJob, topic: str) -> RankEnd:
         """Fork a rank, forward its events, and wait for its end. Blocks the task's thread."""
+        child = self.fork("rank", job.run)
         with self.lock:
-            if job.run in self.ranks.ended:
-                return RankEnd(rank=job.rank, status="died", error="ended before it started")
-            child = self.fork("rank")
             self.ranks.children[job.run] = child
+        if job.run in self.ranks.ended:
+            child.kill()
         try:
             child.control.send(job)
             return self._attend(child, job, topic)
@@ -313,7 +385,7 @@ class RankOwner(WorkerPlugin):
         looks = 0
         while True:
             if not child.control.poll(SILENT_S):
-                looks = looks + 1 if child.is_stopped() and not child.slowed else 0
+                looks = looks + 1 if is_suspended(child.pid) and not child.slowed else 0
                 if looks == STOPPED_LOOKS:
                     since_s = time.time() - looks * SILENT_S
                     why = "its process is suspended by a signal"
@@ -322,12 +394,7 @@ class RankOwner(WorkerPlugin):
                 continue
             kind, *rest = child.control.recv()
             looks = 0
-            if kind == "hello":
-                child.pid = rest[0]
-                child.pidfd = os.pidfd_open(rest[0])
-                if job.run in self.ranks.ended:
-                    child.kill()
-            elif kind == "started":
+            if kind == "started":
                 self._log(topic, job, pickle.dumps([{"type": "started", "at_s": rest[0]}]))
             elif kind == "events":
                 self._log(topic, job, rest[0])

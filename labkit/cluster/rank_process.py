@@ -77,6 +77,16 @@ def detach_from_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def open_control(control: int) -> Connection:
+    """The connection to the Dask worker, which is told this process first."""
+    connection = Connection(control)
+    try:
+        connection.send(os.getpid())
+    except OSError:
+        os._exit(1)  # it has gone, or waits no more
+    return connection
+
+
 class _Link:
     """The control connection: batched events out, commands in."""
 
@@ -153,7 +163,7 @@ def main(control: int, folder: Path) -> int:
         The exit code: 0 when the program returned, 1 when it raised.
     """
     detach_from_parent()
-    connection = Connection(control)
+    connection = open_control(control)
     job: RankJob = connection.recv()
     output = folder / "output" / f"{job.run}-{job.rank}.log"
     output.parent.mkdir(exist_ok=True)
@@ -171,7 +181,6 @@ def main(control: int, folder: Path) -> int:
         if entry not in sys.path:
             sys.path.append(entry)
     link = _Link(connection)
-    link.send("hello", os.getpid())
     link.start()
     try:
         result = _run(job, link)

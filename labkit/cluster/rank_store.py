@@ -11,18 +11,17 @@ from __future__ import annotations
 import contextlib
 import socket
 from datetime import timedelta
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from labkit.cluster.rank_process import detach_from_parent
+from labkit.cluster.rank_process import detach_from_parent, open_control
 
 
 def main(control: int, folder: Path) -> int:
     """Serve a store until the worker that asked for it closes the control connection.
 
     Args:
-        control: file descriptor of the connection on which the address to bind to is received, and
-            the port is reported.
+        control: file descriptor of the connection on which this process is told, the address to
+            bind to is received, and the port is reported.
         folder: folder of the cluster on this host (unused; the same call as a rank's).
     Returns:
         Exit code 0.
@@ -30,7 +29,7 @@ def main(control: int, folder: Path) -> int:
     import torch.distributed as dist
 
     detach_from_parent()
-    connection = Connection(control)
+    connection = open_control(control)
     address: str = connection.recv()
     listener = socket.socket()
     listener.bind((address, 0))

@@ -16,7 +16,7 @@ from distributed import Worker, get_worker
 
 from labkit.cluster.addresses import interface_for
 from labkit.cluster.load import own_gpu
-from labkit.cluster.rank_owner import RankEnd, RankOwner, without_worker_malloc
+from labkit.cluster.rank_owner import ENDED_BEFORE, RankEnd, RankOwner, without_worker_malloc
 from labkit.cluster.rank_process import RankJob
 from labkit.errors import ClusterError
 
@@ -31,6 +31,8 @@ async def prepare(
     dask_worker: Worker,
 ) -> tuple[tuple[str, int] | None, str]:
     """Deliver a run's program to a worker; open the rendezvous store where asked.
+
+    A fork server that could not start the rank, because it is suspended, is replaced now.
 
     Args:
         plugin: name of the rank owner.
@@ -48,6 +50,8 @@ async def prepare(
         address = None
         if with_store:
             address = await asyncio.to_thread(owner.open_store, interface.address)
+        else:
+            await asyncio.to_thread(owner.connect)
     except (ClusterError, OSError) as error:
         return None, str(error)
     owner.ranks.programs[run] = program
@@ -89,7 +93,7 @@ def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
     try:
         program = owner.ranks.programs.pop(run, None)
         if program is None:
-            return RankEnd(rank=rank, status="died", error="ended before it started")
+            return RankEnd(rank=rank, status="died", error=ENDED_BEFORE)
         return owner.run_rank(
             RankJob(
                 program=program,

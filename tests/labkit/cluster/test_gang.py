@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,13 +14,15 @@ import pytest
 
 import labkit
 from labkit.cluster.blame import first_failure
-from labkit.cluster.cluster import Cluster
+from labkit.cluster.cluster import CLOSE_S, Cluster
 from labkit.cluster.gang import Gang
 from labkit.cluster.rank_context import RankContext
 from labkit.cluster.rank_owner import RankEnd, describe_exit
 from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped, SettingError
 
 SOON_S = 5.0
+NOTICED_S = 10.0  # until a suspended fork server is ended
+REPLACED_S = 60.0  # until a new one has imported torch, on a busy machine
 
 
 def add_ranks(context: RankContext, start: int) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def start_with_pids(cluster: Cluster, function: Any, num_ranks: int) -> tuple[Ga
             all_there.set()
 
     gang = cluster.start_ranks(function, num_ranks, on_event=note)
-    assert all_there.wait(SOON_S)
+    assert all_there.wait(REPLACED_S)  # the first ranks of a cluster wait for torch
     return gang, pids
 
 
@@ -212,6 +215,75 @@ def test_a_killed_fork_server_is_replaced(own_cluster: Cluster) -> None:
     after = own_cluster.run_ranks(add_ranks, 2, 0)
     assert [r["sum"] for r in after] == [r["sum"] for r in before]
     assert own_cluster._fork_servers() != [server]
+
+
+def lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def suspend(process: psutil.Process) -> None:
+    """SIGSTOP a process, and wait until it has heeded it."""
+    process.suspend()
+    while process.status() != psutil.STATUS_STOPPED:
+        threading.Event().wait(0.005)
+
+
+def wait_until_gone(processes: list[psutil.Process], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while any(map(lives, processes)):
+        assert time.monotonic() < deadline, processes
+        time.sleep(0.01)
+
+
+def test_a_suspended_fork_server_is_replaced_when_the_next_ranks_are_started(
+    own_cluster: Cluster,
+) -> None:
+    gang, pids = start_with_pids(own_cluster, all_reduce_for_ever, 1)
+    (server,) = own_cluster._fork_servers()
+    family = [server, *server.children()]
+    suspend(server)
+    assert psutil.pid_exists(pids[0])
+    assert gang.status == "running"
+    following = own_cluster.start_ranks(add_ranks, 1, (7,), queue_s=SOON_S)
+    wait_until_gone(family, NOTICED_S)
+    with pytest.raises(RankFailed, match="rank 0 died"):
+        gang.wait(SOON_S)
+    assert following.wait(REPLACED_S)[0]["sum"] == 7
+    assert own_cluster._fork_servers() != [server]
+    assert [r["sum"] for r in own_cluster.run_ranks(add_ranks, 2, 0)] == [1.0, 1.0]
+
+
+def test_a_suspended_fork_server_takes_its_rendezvous_stores_along(own_cluster: Cluster) -> None:
+    before = own_cluster.run_ranks(add_ranks, 2, 0)
+    (server,) = own_cluster._fork_servers()
+    family = [server, *server.children()]
+    assert len(family) == 2, "with the store"
+    suspend(server)
+    assert [r["sum"] for r in own_cluster.run_ranks(add_ranks, 2, 0)] == [r["sum"] for r in before]
+    assert not any(map(lives, family))
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_fork_server_that_fails_while_it_is_asked_is_replaced(
+    own_cluster: Cluster, how: signal.Signals
+) -> None:
+    own_cluster.run_ranks(add_ranks, 1, 0)
+    (server,) = own_cluster._fork_servers()
+    gang = own_cluster.start_ranks(add_ranks, 1, (7,), on_placed=lambda _: server.send_signal(how))
+    wait_until_gone([server], NOTICED_S)
+    assert gang.wait(REPLACED_S)[0]["sum"] == 7
+
+
+def test_a_cluster_whose_fork_server_is_suspended_is_closed_soon() -> None:
+    with labkit.launch(1, device="cpu") as cluster:
+        cluster.run_ranks(add_ranks, 1, 0)
+        (server,) = cluster._fork_servers()
+        suspend(server)
+        started_s = time.monotonic()
+    assert not lives(server)
+    assert time.monotonic() - started_s < CLOSE_S
 
 
 def test_closing_the_cluster_ends_its_runs_and_refuses_new_ones(own_cluster: Cluster) -> None:

@@ -116,6 +116,13 @@ def wait_until(happened: Callable[[], bool], run: Run) -> None:
         threading.Event().wait(0.005)
 
 
+def suspend(process: psutil.Process) -> None:
+    """SIGSTOP a process, and wait until it has heeded it."""
+    process.suspend()
+    while process.status() != psutil.STATUS_STOPPED:
+        threading.Event().wait(0.005)
+
+
 def worker_pid(run: Run, rank: int) -> int:
     """Process of the worker that has a rank."""
     return int(run.view().devices[rank]["pid"])
@@ -300,6 +307,38 @@ def test_a_killed_fork_server_takes_all_ranks_and_the_run_goes_on(
     server.kill()
     entry = check_recovered(run.wait(SOON_S), undisturbed)
     assert (entry["cause"], entry["decided_by"]) == ("died", "client")
+    assert cluster._fork_servers() != [server]
+
+
+def test_a_suspended_fork_server_is_felt_only_once_ranks_are_started(
+    cluster: Cluster, start: Callable[..., Run], undisturbed: list[float]
+) -> None:
+    run = start()
+    (server,) = cluster._fork_servers()
+    family = [server, *server.children()]
+    suspend(server)
+    seen = len(run.view().steps)
+    wait_until(lambda: len(run.view().steps) > seen + 2, run)
+    killed_s = time.time()
+    os.kill(run.rank_pids()[1], signal.SIGKILL)
+    entry = check_recovered(run.wait(SOON_S), undisturbed)
+    assert (entry["cause"], entry["rank"]) == ("died", 1)
+    assert run._recovery._origin_s + entry["at_s"] - killed_s < HUNG_S
+    assert cluster._fork_servers() != [server]
+    for process in family:
+        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_run_ends_well_though_the_fork_server_is_suspended(
+    cluster: Cluster, start: Callable[..., Run], undisturbed: list[float]
+) -> None:
+    run = start()
+    (server,) = cluster._fork_servers()
+    suspend(server)
+    record = run.wait(SOON_S)
+    assert (record.status, record.restarts, record.losses) == ("done", 0, undisturbed)
+    again = start().wait(SOON_S)
+    assert (again.status, again.restarts, again.losses) == ("done", 0, undisturbed)
     assert cluster._fork_servers() != [server]
 
 
