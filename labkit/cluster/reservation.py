@@ -168,13 +168,13 @@ def _silent(tasks: Iterable[TaskState], taken: set[str]) -> list[str]:
 
     Those that runs hold are watched by the runs.
     """
-    has = {task.processing_on for task in tasks}.union(*(task.who_has or () for task in tasks))
     since_s = dask_time() - SILENT_S
-    return sorted(
-        worker.address
-        for worker in has
-        if worker is not None and worker.last_seen < since_s and worker.address not in taken
-    )
+    silent = set()
+    for task in tasks:
+        for worker in (task.processing_on, *(task.who_has or ())):
+            if worker is not None and worker.last_seen < since_s:
+                silent.add(worker.address)
+    return sorted(silent - taken)
 
 
 def leave(name: str, *, dask_scheduler: Scheduler) -> None:

@@ -205,7 +205,9 @@ def test_tasks_that_wait_behind_a_run_are_given_again() -> None:
     scheduler.ask("run", 1)
     scheduler.give("late", "a0")
     scheduler.give("well", "a1")
-    scheduler.tasks["lost"] = SimpleNamespace(key="lost", state="no-worker", processing_on=None)
+    scheduler.tasks["lost"] = SimpleNamespace(
+        key="lost", state="no-worker", processing_on=None, who_has=None
+    )
     assert scheduler.share("late", "well", "lost", "unknown") == (["a1"], ["late", "lost"], True)
 
 
@@ -246,7 +248,7 @@ def test_tasks_stay_on_the_host_that_has_their_files() -> None:
     assert not any_worker.restricted
     stay_at_home("one", "b", dask_scheduler=scheduler)  # type: ignore[arg-type]
     at_home = reservation.share("tasks", "one", [], dask_scheduler=scheduler)  # type: ignore[arg-type]
-    assert at_home == (["b0", "b1"], [], False, True)
+    assert at_home == (["b0", "b1"], [], False, True, [])
     scheduler.ask("run", 1, client="two")
     assert scheduler.share()[0] == ["b0", "b1"]
     assert len(reservation.share("t", "two", [], dask_scheduler=scheduler).workers) == 2  # type: ignore[arg-type]
@@ -258,7 +260,7 @@ def test_workers_that_have_tasks_and_were_not_heard_are_told_unless_a_run_holds_
     for key, worker in (("held", "a0"), ("done", "a1"), ("on", "a2"), ("heard", "a3")):
         scheduler.give(key, worker)
     scheduler.tasks["done"].processing_on = None
-    scheduler.tasks["done"].who_has = {scheduler.workers["a1"]}
+    scheduler.tasks["done"].who_has = [scheduler.workers["a1"]]
     for worker in ("a0", "a1", "a2"):
         scheduler.workers[worker].last_seen -= reservation.SILENT_S + 1
 
