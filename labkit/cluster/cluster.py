@@ -21,6 +21,7 @@ import psutil
 
 from labkit.cluster.backend import ON_CORES, Backend
 from labkit.cluster.shared_files import remove
+from labkit.cluster.silent_workers import restart
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
-RESTART_S = 10.0
+CLOSE_WORKERS_S = 40.0  # they get seconds to end by themselves, then a busy machine to be gone
 CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
 
 logger = logging.getLogger(__name__)
@@ -189,9 +190,7 @@ class Cluster:
 
     def restart_workers(self, workers: list[str]) -> None:
         """Have the nannies of workers that do not answer, such as stopped ones, start them anew."""
-        logger.warning("workers %s do not answer and are started anew", workers)
-        with contextlib.suppress(OSError, TimeoutError, ValueError):
-            self.client.restart_workers(workers, timeout=RESTART_S, raise_for_error=False)
+        restart(self.client, workers)
 
     def load(self) -> dict[str, dict[str, Any]]:
         """How busy the device of each worker is now, by address; see ``describe_load``."""
@@ -337,7 +336,7 @@ class Cluster:
                     self.client.unregister_scheduler_plugin(self.plugin_name)
         self.client.close()
         if self._owned is not None:
-            self._owned.close(timeout=CLOSE_S)
+            close_owned(self._owned)
         if self.kind != "existing":
             # A worker that was being restarted may have started another one meanwhile.
             end_processes([*servers, *self._fork_servers()], CLOSE_S)
@@ -387,6 +386,18 @@ def describe_worker(kind: ClusterKind, *, dask_worker: Worker) -> dict[str, Any]
         "pid": os.getpid(),
         "device": f"GPU {visible.split(',')[0]}" if kind == "gpu" else "CPU",
     }
+
+
+def close_owned(owned: SpecCluster) -> None:
+    """Close scheduler and workers that the lab started; worker processes that stay are killed."""
+    try:
+        owned.close(timeout=CLOSE_WORKERS_S)
+    except TimeoutError:
+        logger.exception("the workers did not close, and are killed")
+        for nanny in owned.workers.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if nanny.pid:
+                    psutil.Process(nanny.pid).kill()
 
 
 def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:

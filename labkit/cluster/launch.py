@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from labkit.cluster.addresses import check_network, look_for_interface
 from labkit.cluster.backend import ON_CORES, Backend, choose_backend
 from labkit.cluster.capacity import check_memory, choose_kind
-from labkit.cluster.cluster import CLOSE_S, Cluster, ClusterKind, worker_addresses
+from labkit.cluster.cluster import Cluster, ClusterKind, close_owned, worker_addresses
 from labkit.cluster.devices import DeviceKind, Devices, find_devices
 from labkit.cluster.fork_server import OWNER_FILE
 from labkit.cluster.launch_errors import (
@@ -179,7 +179,7 @@ def _start(
         if client is not None:
             client.close()
         if owned is not None:
-            owned.close(timeout=CLOSE_S)
+            close_owned(owned)
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, LabError) or not isinstance(error, Exception):
             raise

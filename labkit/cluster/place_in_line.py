@@ -53,3 +53,4 @@ class Share(NamedTuple):
     stuck: list[str]  # keys of tasks that wait on a run's worker, or for one that is gone
     kept: bool  # whether runs have workers, or are about to
     restricted: bool  # whether tasks must not go to any other worker
+    silent: list[str]  # workers that have some of the tasks, and have not been heard for a while

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 
 from distributed import Scheduler
 from distributed.core import Status
-from distributed.scheduler import WorkerState
+from distributed.metrics import time as dask_time  # the clock of ``WorkerState.last_seen``
+from distributed.scheduler import TaskState, WorkerState
 
 from labkit.cluster.place_in_line import Answer, Request, Share
 from labkit.cluster.rank_placement import largest_replica, place_ranks
@@ -34,6 +35,7 @@ TURN_S = 2.0  # of tasks that waited
 SHARED_S = 2.0  # a preprocessing that has not asked for so long has ended
 FOLLOW_S = 2.0  # within which the next attempt at a run asks
 LEFT_S = 15.0  # who has not asked for so long has left the line
+SILENT_S = 10.0  # a worker is heard twice a second, or every few seconds where there are hundreds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,15 +141,12 @@ def share(name: str, client: str, keys: list[str], *, dask_scheduler: Scheduler)
     desk, now_s = _desk(dask_scheduler), time.monotonic()
     desk.shared_s = now_s
     taken = desk.taken()
-    tasks = (dask_scheduler.tasks.get(key) for key in keys)
+    tasks = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks]
     stuck = [
         str(task.key)
         for task in tasks
-        if task is not None
-        and (
-            task.state == "no-worker"
-            or (task.processing_on is not None and task.processing_on.address in taken)
-        )
+        if task.state == "no-worker"
+        or (task.processing_on is not None and task.processing_on.address in taken)
     ]
     home = home_hosts(dask_scheduler).get(client)
     workers = [worker for worker in _running(dask_scheduler) if home in (None, worker.host)]
@@ -160,7 +159,22 @@ def share(name: str, client: str, keys: list[str], *, dask_scheduler: Scheduler)
         if free and next(iter(desk.line)) == name:  # runs that asked earlier are not held up
             del desk.line[name]
             desk.turn_until_s = now_s + TURN_S
-    return Share(free, stuck, bool(kept), bool(kept) or home is not None)
+    silent = _silent(tasks, taken)
+    return Share(free, stuck, bool(kept), bool(kept) or home is not None, silent)
+
+
+def _silent(tasks: Iterable[TaskState], taken: set[str]) -> list[str]:
+    """Workers that have tasks or their results, and have not been heard for a while.
+
+    Those that runs hold are watched by the runs.
+    """
+    since_s = dask_time() - SILENT_S
+    silent = set()
+    for task in tasks:
+        for worker in (task.processing_on, *(task.who_has or ())):
+            if worker is not None and worker.last_seen < since_s:
+                silent.add(worker.address)
+    return sorted(silent - taken)
 
 
 def leave(name: str, *, dask_scheduler: Scheduler) -> None:

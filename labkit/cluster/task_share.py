@@ -15,7 +15,8 @@ class TaskShare:
     """What one series of tasks may use of a scheduler's workers.
 
     A run that asks for workers starts as soon as they have done the few tasks that they have, so
-    tasks are given to workers little by little.
+    tasks are given to workers little by little. A worker that does not answer any more is started
+    anew, or its tasks would never be done.
 
     Args:
         client: a ``distributed.Client``.
@@ -50,9 +51,12 @@ class TaskShare:
         if time.monotonic() - self._asked_s < ASK_EVERY_S:
             return []
         from labkit.cluster.reservation import share
+        from labkit.cluster.silent_workers import restart_silent
 
         futures = {future.key: future for future in pending}
         answer = self._client.run_on_scheduler(share, self._name, self._client.id, list(futures))
+        if answer.silent:
+            restart_silent(self._client, answer.silent)
         self._asked_s = time.monotonic()
         self.workers = answer.workers
         self.only = answer.workers if answer.restricted else None

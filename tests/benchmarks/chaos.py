@@ -1,37 +1,42 @@
 """Kills and stops at random moments, and whether the lab went on as it promises.
 
-    python tests/benchmarks/chaos.py [NUM] [SEED] [FIRST]   attacks (200), from number FIRST on
-    python tests/benchmarks/chaos.py elections [NUM] [SEED] leaders that are killed (100)
-    python tests/benchmarks/chaos.py long [NUM]             runs one after another (100)
+    python tests/benchmarks/chaos.py [NUM] [SEED] [FIRST] [--json FILE]
+                                                attacks (200), from number FIRST on
+    python tests/benchmarks/chaos.py report FILE...             what several of those found
+    python tests/benchmarks/chaos.py elections [NUM] [SEED]     leaders that are killed (100)
+    python tests/benchmarks/chaos.py long [NUM]                 runs one after another (100)
 
 Each attack has a generator of its own, from the seed and its number: ``chaos.py 1 SEED FIRST``
-repeats one. ``NUM`` at least the number of kinds of attacks makes each of them happen. Exit status
-1 when anything was not as it has to be.
+repeats one. ``NUM`` at least the number of kinds of attacks makes each of them happen. Several
+processes may make pieces of one campaign at the same time, each with a ``FIRST`` of its own; what
+they write with ``--json`` is told as one by ``report``. Exit status 1 when anything was not as it
+has to be.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import random
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from signal import Signals
-from statistics import median
 
 # Dask is loud about workers that die, here and in every process that is started.
-os.environ["DASK_LOGGING__DISTRIBUTED"] = "critical"
+os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 
 import chaos_left
 import chaos_long
 from chaos_arenas import NUM_WORKERS, HandMadeArena, OwnArena
 from chaos_attacks import ATTACKS, END_OF_ARENA, OWN, Calm, Outcome, Scene
+from chaos_report import Attack, Piece, merge, print_table, spread, what_is_wrong
 from chaos_work import PATIENCE_S, PLANS, preprocess, start_run
 
 NUM_ATTACKS, NUM_ELECTIONS, NUM_RUNS = 200, 100, 100
-Results = dict[str, list[Outcome]]
 
 
 class Campaign:
@@ -40,7 +45,6 @@ class Campaign:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.arenas: dict[str, OwnArena | HandMadeArena] = {}
-        self.results: Results = defaultdict(list)
         self.num_ports = 0
         self.calm = measure_calm(self.arena(OWN))
 
@@ -50,31 +54,37 @@ class Campaign:
             self.num_ports = chaos_left.num_ports()
         return self.arenas[kind]
 
-    def close(self, *kinds: str) -> None:
-        for kind in kinds or tuple(self.arenas):
-            if kind in self.arenas:
-                self.arenas.pop(kind).close()
-                self.num_ports = chaos_left.num_ports()
+    def close(self) -> None:
+        for kind in tuple(self.arenas):
+            self.arenas.pop(kind).close()
 
-    def attack(self, number: int) -> None:
-        """One attack, chosen by its number; what it came to is kept and printed."""
+    def _close(self, kind: str) -> str:
+        """Close one arena, which is started anew when it is needed; what went wrong."""
+        try:
+            self.arenas.pop(kind).close()
+        except Exception as error:
+            return f"the cluster did not close: {type(error).__name__}: {error}"
+        finally:
+            self.num_ports = chaos_left.num_ports()
+        return ""
+
+    def attack(self, number: int) -> Attack:
+        """One attack, chosen by its number; what it came to is printed, too."""
         chance = random.Random(f"{self.seed}:{number}")
         name = self._choose(number)
         kind, attack = ATTACKS[name]
         plan = chance.choice(PLANS)
         begun_s = time.monotonic()
-        scene = Scene(self.arena(kind), self.calm, plan, chance)
         try:
-            outcome = attack(scene)
+            outcome = attack(Scene(self.arena(kind), self.calm, plan, chance))
         except Exception as error:  # whatever it is, it is a finding, and the campaign goes on
             outcome = Outcome(f"{type(error).__name__}: {error}".splitlines()[0])
-        outcome.wrong = outcome.wrong or self._clear_up(name, kind)
-        self.results[name].append(outcome)
-        said = outcome.wrong or outcome.note or "as expected"
-        print(
-            f"{number:4} {name:<32} {plan.strategy:<9} {time.monotonic() - begun_s:6.1f} s  "
-            f"{'WRONG: ' if outcome.wrong else ''}{said}",
-            flush=True,
+        outcome.wrong = "; ".join(filter(None, (outcome.wrong, self._clear_up(name, kind))))
+        seconds = time.monotonic() - begun_s
+        said = f"WRONG: {outcome.wrong}" if outcome.wrong else outcome.note or "as expected"
+        print(f"{number:4} {name:<32} {plan.strategy:<9} {seconds:6.1f} s  {said}", flush=True)
+        return Attack(
+            number=number, name=name, plan=plan.strategy, seconds=seconds, **asdict(outcome)
         )
 
     def _choose(self, number: int) -> str:
@@ -86,21 +96,29 @@ class Campaign:
 
     def _clear_up(self, name: str, kind: str) -> str:
         """Repair what was hurt; what is left that must not be, in words."""
-        if name in END_OF_ARENA:
-            self.close(kind)
-        try:
-            for arena in self.arenas.values():
+        found = [self._close(kind)] if name in END_OF_ARENA and kind in self.arenas else []
+        for kind, arena in list(self.arenas.items()):
+            try:
                 arena.repair()
-        except Exception as error:
-            self.close(kind)
-            return f"the workers did not come back: {type(error).__name__}: {error}"
-        return chaos_left.patiently(self._look)
+            except Exception as error:
+                found.append(f"the workers did not come back: {type(error).__name__}: {error}")
+                found.append(self._close(kind))
+        found.append(chaos_left.patiently(self._look))
+        if strays := self._strays():
+            chaos_left.end_strays(strays)  # or they would be found after every further attack
+            self.num_ports = chaos_left.num_ports()
+        return "; ".join(filter(None, found))
+
+    def _strays(self) -> dict[int, str]:
+        arenas = list(self.arenas.values())
+        folders = [arena.cluster.folder for arena in arenas]
+        roots = set().union(*(arena.roots for arena in arenas))
+        return chaos_left.strays(folders, roots, NUM_WORKERS)
 
     def _look(self) -> str:
         arenas = list(self.arenas.values())
         folders = [arena.cluster.folder for arena in arenas]
-        roots = set().union(*(arena.roots for arena in arenas))
-        found = [chaos_left.strays(folders, roots, NUM_WORKERS)]
+        found = [f"process {pid}: {command}" for pid, command in self._strays().items()]
         ports = chaos_left.num_ports()
         if ports > self.num_ports:
             found.append(f"{ports - self.num_ports} ports more than before")
@@ -126,43 +144,45 @@ def measure_calm(arena: OwnArena | HandMadeArena) -> Calm:
     )
 
 
-def spread(values: Sequence[float | None]) -> str:
-    """Median, the value that nine of ten stay below, and the largest, in seconds."""
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return f"{'-':>8}{'-':>8}{'-':>8}"
-    tenth = known[min(len(known) - 1, int(0.9 * len(known)))]
-    return "".join(f"{value:8.2f}" for value in (median(known), tenth, known[-1]))
+def attacks(
+    num: int = NUM_ATTACKS, seed: int = 0, first: int = 0, file: Path | None = None
+) -> list[str]:
+    """A campaign, or a piece of one; what went wrong.
+
+    Args:
+        num, seed, first: see above.
+        file: where all outcomes are kept, after every attack; ``None`` for nowhere.
+    """
+    piece = Piece(num=num, seed=seed, first=first)
+
+    def keep() -> None:
+        piece.seconds = time.monotonic() - begun_s
+        if file is not None:
+            piece.write(file)
+
+    begun_s = time.monotonic()
+    with _marked() as before:
+        keep()  # a file that cannot be written is known before hours have passed
+        with contextlib.closing(Campaign(seed)) as campaign:
+            for number in range(first, first + num):
+                piece.attacks.append(campaign.attack(number))
+                keep()
+        now = chaos_left.session.There.now
+        piece.left = chaos_left.patiently(lambda: now().more_than(before))
+    piece.over = True
+    keep()
+    print_table([piece])
+    return what_is_wrong([piece])
 
 
-def print_table(results: Results) -> None:
-    """A line a kind of attack."""
-    print(f"\n{'':<40}{'detection, s':>24}{'recovery, s':>28}")
-    columns = f"{'median':>8}{'90 %':>8}{'most':>8}"
-    print(f"{'attack':<34}{'times':>6}{columns}    {columns}")
-    for name, outcomes in sorted(results.items()):
-        found = [outcome.detection_s for outcome in outcomes]
-        again = [outcome.recovery_s for outcome in outcomes]
-        print(f"{name:<34}{len(outcomes):>6}{spread(found)}    {spread(again)}")
-
-
-def attacks(num: int = NUM_ATTACKS, seed: int = 0, first: int = 0) -> list[str]:
-    """The campaign; what went wrong."""
-    before = chaos_left.begin()
-    campaign = None
+def report(files: list[Path]) -> list[str]:
+    """What pieces of a campaign found together; what went wrong in them."""
     try:
-        campaign = Campaign(seed)
-        for number in range(first, first + num):
-            campaign.attack(number)
-    finally:
-        if campaign is not None:
-            campaign.close()
-    left = chaos_left.patiently(lambda: chaos_left.session.There.now().more_than(before))
-    chaos_left.end()
-    print_table(campaign.results)
-    flat = [(name, one.wrong) for name, many in campaign.results.items() for one in many]
-    wrong = [f"{name}: {what}" for name, what in flat if what]
-    return wrong + ([f"left behind in the end: {left}"] if left else [])
+        pieces = merge(files)
+    except ValueError as error:
+        sys.exit(str(error))
+    print_table(pieces)
+    return what_is_wrong(pieces)
 
 
 def elections(num: int = NUM_ELECTIONS, seed: int = 0) -> list[str]:
@@ -186,29 +206,43 @@ def long(num: int = NUM_RUNS) -> list[str]:
 
 
 @contextlib.contextmanager
-def _marked() -> Iterator[None]:
-    chaos_left.begin()
+def _marked() -> Iterator[chaos_left.session.There]:
+    """What is there before anything is started; all that is started bears a mark."""
+    before = chaos_left.begin()
     try:
-        yield
+        yield before
     finally:
         chaos_left.end()
 
 
 def main(arguments: list[str]) -> int:
     """Run what was asked for; the exit status."""
-    campaigns = {"attacks": attacks, "elections": elections, "long": long}
-    name = arguments.pop(0) if arguments and not arguments[0].isdigit() else "attacks"
-    if name not in campaigns or not all(argument.isdigit() for argument in arguments):
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = parser.add_subparsers(required=True)
+    for name, campaign, numbers in (
+        ("attacks", attacks, {"num": NUM_ATTACKS, "seed": 0, "first": 0}),
+        ("elections", elections, {"num": NUM_ELECTIONS, "seed": 0}),
+        ("long", long, {"num": NUM_RUNS}),
+        ("report", report, {}),
+    ):
+        command = names.add_parser(name)
+        command.set_defaults(campaign=campaign)
+        for number, default in numbers.items():
+            command.add_argument(number, nargs="?", type=int, default=default)
+        if campaign is attacks:
+            command.add_argument("--json", dest="file", type=Path)
+        elif campaign is report:
+            command.add_argument("files", nargs="+", type=Path)
+    if not arguments or arguments[0].isdigit() or arguments[0].startswith("--json"):
+        arguments = ["attacks", *arguments]
+    asked = vars(parser.parse_args(arguments))
     begun_s = time.monotonic()
-    wrong = campaigns[name](*map(int, arguments))
+    wrong = asked.pop("campaign")(**asked)
     print(f"\n{time.monotonic() - begun_s:.0f} s, load average {os.getloadavg()[0]:.1f}")
     for what in wrong:
         print(f"WRONG: {what}")
-    if wrong:
-        seed = arguments[1] if len(arguments) > 1 else "0"
-        print(f"to repeat it: chaos.py {name} with the same numbers; seed {seed}")
     return 1 if wrong else 0
 
 

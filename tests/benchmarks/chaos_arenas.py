@@ -30,7 +30,13 @@ KERNEL = Path(__file__).with_name("chaos_kernel.py")
 def warm(cluster: Cluster) -> None:
     """Have the fork server and all rendezvous stores run, which stay until the cluster closes."""
     cluster.run_ranks(time_message, 2, [64], timeout_s=SOON_S)
-    cluster.client.run(prepare, cluster.plugin_name, "warm", b"", True)
+    open_stores(cluster)
+
+
+def open_stores(cluster: Cluster) -> None:
+    """Wait for all workers, and have each its store, so that as many ports are open every time."""
+    cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
+    cluster.call_workers(prepare, cluster.plugin_name, "warm", b"", True, timeout_s=SOON_S)
 
 
 class OwnArena:
@@ -50,7 +56,7 @@ class OwnArena:
 
     def repair(self) -> None:
         """Wait for the workers that nannies start anew."""
-        self.cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
+        open_stores(self.cluster)
 
     def close(self) -> None:
         self.cluster.close()
@@ -90,7 +96,7 @@ class HandMadeArena:
         for nanny in [n for n in self.nannies if n.poll() is not None]:
             self.nannies.remove(nanny)
             self._add_worker()
-        self.cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
+        open_stores(self.cluster)
 
     def close(self) -> None:
         self.cluster.close()

@@ -5,6 +5,9 @@ Uses the same look at this session's processes, sockets and folders as the tests
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -39,8 +42,8 @@ def patiently(look: Callable[[], str], patience_s: float = session.LEAVE_S) -> s
     return found
 
 
-def strays(folders: Iterable[Path], roots: Iterable[int], num_workers: int) -> str:
-    """Processes of this session that belong to nobody, in words; empty where there are none.
+def strays(folders: Iterable[Path], roots: Iterable[int], num_workers: int) -> dict[int, str]:
+    """Processes of this session that belong to nobody: the start of their commands, by pid.
 
     Args:
         folders: of the labs that are there; each may have a fork server with stores.
@@ -48,7 +51,7 @@ def strays(folders: Iterable[Path], roots: Iterable[int], num_workers: int) -> s
         num_workers: that a lab has at most, and so stores; more children of a fork server would be
             ranks, although nothing runs.
     """
-    allowed, servers, found = set(roots), set(), []
+    allowed, servers, found = set(roots), set(), {}
     for folder in folders:
         try:
             servers.add(int((folder / PID_FILE).read_text()))
@@ -64,15 +67,23 @@ def strays(folders: Iterable[Path], roots: Iterable[int], num_workers: int) -> s
         except psutil.NoSuchProcess:
             continue
         if not fine:
-            found.append(f"process {pid}: {command[:80]}")
+            found[pid] = command[:80]
     for server in servers:
         try:
             children = psutil.Process(server).children()
         except psutil.NoSuchProcess:
             continue
         if len(children) > num_workers:
-            found.append(f"{len(children)} processes of fork server {server}, ranks among them")
-    return "; ".join(found)
+            extra = children[num_workers:]  # stores are older than the ranks of a run
+            found |= {child.pid: f"beyond the stores of fork server {server}" for child in extra}
+    return found
+
+
+def end_strays(pids: Iterable[int]) -> None:
+    """Kill processes of this session that were found to belong to nobody."""
+    for pid in set(pids) & set(session.our_processes()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def num_ports() -> int:

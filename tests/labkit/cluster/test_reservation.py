@@ -42,7 +42,7 @@ class FakeScheduler:
             for at in range(count):
                 self.workers[f"{host}{at}"] = SimpleNamespace(
                     name=f"{host}{at}", host=host, status=Status.running, processing={},
-                    address=f"{host}{at}",
+                    address=f"{host}{at}", last_seen=reservation.dask_time(),
                 )  # fmt: skip
 
     def ask(self, run: str, num_ranks: int, client: str = "one", **settings: Any) -> Answer:
@@ -60,7 +60,7 @@ class FakeScheduler:
         """A task that a worker has."""
         self.workers[worker].processing[key] = 1.0
         self.tasks[key] = SimpleNamespace(
-            key=key, state="processing", processing_on=self.workers[worker]
+            key=key, state="processing", processing_on=self.workers[worker], who_has=None
         )
 
 
@@ -205,7 +205,9 @@ def test_tasks_that_wait_behind_a_run_are_given_again() -> None:
     scheduler.ask("run", 1)
     scheduler.give("late", "a0")
     scheduler.give("well", "a1")
-    scheduler.tasks["lost"] = SimpleNamespace(key="lost", state="no-worker", processing_on=None)
+    scheduler.tasks["lost"] = SimpleNamespace(
+        key="lost", state="no-worker", processing_on=None, who_has=None
+    )
     assert scheduler.share("late", "well", "lost", "unknown") == (["a1"], ["late", "lost"], True)
 
 
@@ -246,7 +248,25 @@ def test_tasks_stay_on_the_host_that_has_their_files() -> None:
     assert not any_worker.restricted
     stay_at_home("one", "b", dask_scheduler=scheduler)  # type: ignore[arg-type]
     at_home = reservation.share("tasks", "one", [], dask_scheduler=scheduler)  # type: ignore[arg-type]
-    assert at_home == (["b0", "b1"], [], False, True)
+    assert at_home == (["b0", "b1"], [], False, True, [])
     scheduler.ask("run", 1, client="two")
     assert scheduler.share()[0] == ["b0", "b1"]
     assert len(reservation.share("t", "two", [], dask_scheduler=scheduler).workers) == 2  # type: ignore[arg-type]
+
+
+def test_workers_that_have_tasks_and_were_not_heard_are_told_unless_a_run_holds_them() -> None:
+    scheduler = FakeScheduler(a=4)
+    assert scheduler.ask("run", 1).workers == ("a0",)
+    for key, worker in (("held", "a0"), ("done", "a1"), ("on", "a2"), ("heard", "a3")):
+        scheduler.give(key, worker)
+    scheduler.tasks["done"].processing_on = None
+    scheduler.tasks["done"].who_has = [scheduler.workers["a1"]]
+    for worker in ("a0", "a1", "a2"):
+        scheduler.workers[worker].last_seen -= reservation.SILENT_S + 1
+
+    def silent(*keys: str) -> list[str]:
+        found = reservation.share("tasks", "one", list(keys), dask_scheduler=scheduler)  # type: ignore[arg-type]
+        return found.silent
+
+    assert silent("held", "done", "on", "heard", "gone") == ["a1", "a2"]
+    assert silent("heard") == [], "no worker that has none of the tasks"

@@ -1,0 +1,40 @@
+"""Workers that do not end by themselves are gone all the same when a nanny or a cluster says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+
+from labkit.cluster.cluster import Cluster, close_owned
+
+SOON_S = 60.0
+
+
+def test_a_killed_worker_that_takes_longer_than_dask_gives_it_is_waited_for(
+    own_cluster: Cluster,
+) -> None:
+    owned: Any = own_cluster._owned
+    nanny = next(iter(owned.workers.values()))
+    worker = psutil.Process(nanny.pid)
+    worker.suspend()  # so that it cannot end by itself
+    owned.sync(nanny.kill, timeout=0.001)
+    assert not worker.is_running()
+    own_cluster.client.wait_for_workers(2, timeout=SOON_S)
+
+
+def test_workers_of_a_cluster_that_does_not_close_are_killed() -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen(sleep) as worker, subprocess.Popen(sleep) as gone:
+        gone.kill()
+        gone.wait(SOON_S)
+
+        def close(timeout: float) -> None:
+            raise TimeoutError
+
+        workers = dict(enumerate(SimpleNamespace(pid=pid) for pid in (None, gone.pid, worker.pid)))
+        close_owned(SimpleNamespace(close=close, workers=workers))  # type: ignore[arg-type]
+        assert worker.wait(SOON_S) < 0
