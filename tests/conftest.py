@@ -37,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The notebooks first: they wait most, and of two processes the other computes meanwhile."""
+    items.sort(key=lambda item: "notebooks" not in item.path.parts)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the session's temporary folder."""
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
