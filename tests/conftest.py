@@ -11,7 +11,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,29 +24,81 @@ from labkit.cluster.rank_context import RankContext
 from labkit.cluster.rank_tasks import prepare
 
 MARK = "LABKIT_TEST_SESSION"
+FOLDER_PREFIX = "labtest-"
+FOLDER = "folder"  # of a process that shares the tests, as it is told
+FOLDERS = pytest.StashKey[list[str]]()  # to remove in the end
 LEAVE_S = 15.0
 PYTHON_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary folder and a mark in the environment that only this session's processes have."""
+    """A temporary folder and a mark in the environment that only this session's processes have.
+
+    Where processes share the tests (``pytest -n``), each is a session of its own in this sense.
+    """
+    shared = getattr(config, "workerinput", None)
+    if shared is None:
+        folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, partial(end_orderly, config))
+    else:
+        folder = shared[FOLDER]
+        if Path(config.option.basetemp).is_relative_to(os.environ["TMPDIR"]):
+            config.option.basetemp = None  # it is in the first process's folder
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, interrupt_once)
+    config.stash[FOLDERS] = [folder]
     os.environ[MARK] = uuid.uuid4().hex
-    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="labtest-")
+    os.environ["TMPDIR"] = folder
     # Ranks keep torch's cache in their cluster's folder; this is for models trained in the test.
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "pytest-of-torch")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(folder, "pytest-of-torch")
     tempfile.tempdir = None
-    # A suite that is told to end, as by a time limit, ends what it started first, as on Control-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The folder of a process that shares the tests; who starts it removes it, if it crashes too.
+
+    It is beside this one's, not inside: nobody else may enter that, and some tests open theirs.
+    """
+    beside = os.path.dirname(os.environ["TMPDIR"])
+    node.workerinput[FOLDER] = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=beside)
+    node.config.stash[FOLDERS].append(node.workerinput[FOLDER])
+
+
+def interrupt_once(number: int, frame: object) -> None:
+    """Control-C, and what it makes the tests clean up is not interrupted by another one."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: None)
+    raise KeyboardInterrupt
+
+
+def end_orderly(config: pytest.Config, number: int, frame: object) -> None:
+    """A suite that is told to end, by Control-C or by a time limit, ends what it started first.
+
+    Processes that share the tests do so each, and end the session in that way; at a second signal
+    nobody waits for them.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
+    shared = config.pluginmanager.getplugin("dsession")
+    if shared is None or shared.sched is None:
+        raise KeyboardInterrupt
+    shared.shouldstop = "it was told to end"
+    for process in psutil.Process().children():
+        process.terminate()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The notebooks first: they wait most, and of two processes the other computes meanwhile."""
-    items.sort(key=lambda item: "notebooks" not in item.path.parts)
+    """The notebooks first, as the longest file; real GPUs last, since notebooks use them, too."""
+    order = {"notebooks": 0, "gpu": 2}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 1))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the session's temporary folder."""
-    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    """Remove the temporary folders."""
+    for folder in config.stash[FOLDERS]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def our_processes() -> dict[int, str]:
