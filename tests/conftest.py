@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-import labkit
-from labkit.cluster.cluster import Cluster
-from labkit.cluster.rank_context import RankContext
-from labkit.cluster.rank_tasks import prepare
+if TYPE_CHECKING:  # each process that shares the tests begins here: Dask is loaded when needed
+    from labkit.cluster.cluster import Cluster
+    from labkit.cluster.rank_context import RankContext
 
 MARK = "LABKIT_TEST_SESSION"
 FOLDER_PREFIX = "labtest-"
@@ -203,8 +202,18 @@ def nothing_left_behind(left_behind_since: Callable[[], Callable[[], str]]) -> I
     assert not (left := what_is_left()), f"left behind: {left}"
 
 
+@contextlib.contextmanager
+def _cpu_cluster(num_workers: int, *, warm: bool = True) -> Iterator[Cluster]:
+    import labkit
+
+    with labkit.launch(num_workers, device="cpu") as cluster:
+        yield _warm(cluster) if warm else cluster
+
+
 def _warm(cluster: Cluster) -> Cluster:
     """Have the fork server and the rendezvous stores run, which a cluster keeps until closed."""
+    from labkit.cluster.rank_tasks import prepare
+
     assert cluster.run_ranks(rank_of, cluster.num_workers) == list(range(cluster.num_workers))
     answers = cluster.client.run(prepare, cluster.plugin_name, "warm", b"", True)
     assert all(store and not why for store, why in answers.values())
@@ -219,19 +228,19 @@ def rank_of(context: RankContext) -> int:
 @pytest.fixture(scope="session")
 def cluster4() -> Iterator[Cluster]:
     """Four CPU workers, shared by the tests of a session."""
-    with labkit.launch(4, device="cpu") as cluster:
-        yield _warm(cluster)
+    with _cpu_cluster(4) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
 def cluster8() -> Iterator[Cluster]:
     """Eight CPU workers, shared by the tests of a session."""
-    with labkit.launch(8, device="cpu") as cluster:
-        yield _warm(cluster)
+    with _cpu_cluster(8) as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
     """Two CPU workers for one test that is going to hurt them."""
-    with labkit.launch(2, device="cpu") as cluster:
+    with _cpu_cluster(2, warm=False) as cluster:
         yield cluster

@@ -88,8 +88,11 @@ def test_two_processes_have_a_mark_and_a_folder_each_that_are_gone_in_the_end(
     assert not list((tmp_path / "tmp").iterdir())
 
 
-@pytest.mark.parametrize("options", ["-n 0", SHARED], ids=["one", "two"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [("-n 0", signal.SIGTERM), (SHARED, signal.SIGTERM), (SHARED, signal.SIGINT)],
+    ids=["one told", "two told", "two by Control-C"],
+)
 def test_a_session_that_is_told_to_end_cleans_up_first(
     tmp_path: Path, options: str, number: signal.Signals
 ) -> None:
