@@ -11,35 +11,93 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-import labkit
-from labkit.cluster.cluster import Cluster
-from labkit.cluster.rank_context import RankContext
-from labkit.cluster.rank_tasks import prepare
+if TYPE_CHECKING:  # each process that shares the tests begins here: Dask is loaded when needed
+    from labkit.cluster.cluster import Cluster
+    from labkit.cluster.rank_context import RankContext
 
 MARK = "LABKIT_TEST_SESSION"
+FOLDER_PREFIX = "labtest-"
+FOLDER = "folder"  # of a process that shares the tests, as it is told
+FOLDERS = pytest.StashKey[list[str]]()  # to remove in the end
 LEAVE_S = 15.0
 PYTHON_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary folder and a mark in the environment that only this session's processes have."""
+    """A temporary folder and a mark in the environment that only this session's processes have.
+
+    Where processes share the tests (``pytest -n``), each is a session of its own in this sense.
+    """
+    shared = getattr(config, "workerinput", None)
+    if shared is None:
+        folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, partial(end_orderly, config))
+    else:
+        folder = shared[FOLDER]
+        if Path(config.option.basetemp).is_relative_to(os.environ["TMPDIR"]):
+            config.option.basetemp = None  # it is in the first process's folder
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, interrupt_once)
+    config.stash[FOLDERS] = [folder]
     os.environ[MARK] = uuid.uuid4().hex
-    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="labtest-")
+    os.environ["TMPDIR"] = folder
     # Ranks keep torch's cache in their cluster's folder; this is for models trained in the test.
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "pytest-of-torch")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(folder, "pytest-of-torch")
     tempfile.tempdir = None
-    # A suite that is told to end, as by a time limit, ends what it started first, as on Control-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The folder of a process that shares the tests; who starts it removes it, if it crashes too.
+
+    It is beside this one's, not inside: nobody else may enter that, and some tests open theirs.
+    """
+    beside = os.path.dirname(os.environ["TMPDIR"])
+    node.workerinput[FOLDER] = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=beside)
+    node.config.stash[FOLDERS].append(node.workerinput[FOLDER])
+
+
+def interrupt_once(number: int, frame: object) -> None:
+    """Control-C, and what it makes the tests clean up is not interrupted by another one."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: None)
+    raise KeyboardInterrupt
+
+
+def end_orderly(config: pytest.Config, number: int, frame: object) -> None:
+    """A suite that is told to end, by Control-C or by a time limit, ends what it started first.
+
+    Processes that share the tests do so each, and end the session in that way; at a second signal
+    nobody waits for them.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
+    shared = config.pluginmanager.getplugin("dsession")
+    if shared is None or shared.sched is None:
+        raise KeyboardInterrupt
+    shared.shouldstop = "it was told to end"
+    for process in psutil.Process().children():
+        process.terminate()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The notebooks first, as the longest file; real GPUs last, since notebooks use them, too."""
+    order = {"notebooks": 0, "gpu": 2}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 1))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the session's temporary folder."""
-    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    """Remove the temporary folders."""
+    for folder in config.stash[FOLDERS]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def our_processes() -> dict[int, str]:
@@ -144,8 +202,18 @@ def nothing_left_behind(left_behind_since: Callable[[], Callable[[], str]]) -> I
     assert not (left := what_is_left()), f"left behind: {left}"
 
 
+@contextlib.contextmanager
+def _cpu_cluster(num_workers: int, *, warm: bool = True) -> Iterator[Cluster]:
+    import labkit
+
+    with labkit.launch(num_workers, device="cpu") as cluster:
+        yield _warm(cluster) if warm else cluster
+
+
 def _warm(cluster: Cluster) -> Cluster:
     """Have the fork server and the rendezvous stores run, which a cluster keeps until closed."""
+    from labkit.cluster.rank_tasks import prepare
+
     assert cluster.run_ranks(rank_of, cluster.num_workers) == list(range(cluster.num_workers))
     answers = cluster.client.run(prepare, cluster.plugin_name, "warm", b"", True)
     assert all(store and not why for store, why in answers.values())
@@ -160,19 +228,19 @@ def rank_of(context: RankContext) -> int:
 @pytest.fixture(scope="session")
 def cluster4() -> Iterator[Cluster]:
     """Four CPU workers, shared by the tests of a session."""
-    with labkit.launch(4, device="cpu") as cluster:
-        yield _warm(cluster)
+    with _cpu_cluster(4) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
 def cluster8() -> Iterator[Cluster]:
     """Eight CPU workers, shared by the tests of a session."""
-    with labkit.launch(8, device="cpu") as cluster:
-        yield _warm(cluster)
+    with _cpu_cluster(8) as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
     """Two CPU workers for one test that is going to hurt them."""
-    with labkit.launch(2, device="cpu") as cluster:
+    with _cpu_cluster(2, warm=False) as cluster:
         yield cluster

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from dask_on_hosts import start_dask, start_workers, warm
+from dask_on_hosts import start_workers
 from namespaces import Host, Network
 
 import labkit
@@ -20,6 +20,14 @@ from labkit.runs.run import Run
 
 BLIP_S = 1.5
 NOTICED_S = 60.0  # Dask gives up a connection after 12 s here, 30 s by default
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind(left_behind_since: Callable[[], Callable[[], str]]) -> Iterator[None]:
+    """As for every test, but once the hosts are gone: what replaces a lost part of them stays."""
+    what_is_left = left_behind_since()
+    yield
+    assert not (left := what_is_left()), f"left behind: {left}"
 
 
 def count_together(context: RankContext, most: int) -> int:
@@ -68,36 +76,26 @@ def test_ranks_go_on_after_a_link_was_away_for_a_moment(
     assert gang.wait(NOTICED_S) == [600] * 4
 
 
-@pytest.fixture
-def own_network() -> Iterator[Network]:
-    """Two hosts for one test that is going to hurt them."""
-    with Network(2) as network:
-        yield network
-
-
 def test_a_cut_link_ends_the_run_with_its_reason_and_the_next_one_works(
-    own_network: Network, counts: dict[int, int]
+    cluster: Cluster, network: Network, address: str, counts: dict[int, int]
 ) -> None:
-    address = start_dask(own_network, 2)
-    near, far = own_network.hosts
-    with labkit.launch(4, address=address, trusted_network=own_network.cidr) as cluster:
-        warm(cluster)
-        gang = start_counting(cluster, counts, most=10**9)
-        assert ours(far), "its fork server and its ranks"
-        far.cut()
-        with pytest.raises(RankFailed, match=rf"rank [23] died: .*its worker .*{far.address}"):
-            gang.wait(NOTICED_S)
-        assert len(cluster.run_ranks(count_together, 2, 3)) == 2, "the near host is still of use"
-        wait_until(lambda: not ours(far))  # what nobody can reach ends by itself
-        far.restore()
-        # Dask's workers come back, or have given up as well, which takes them a while.
-        wait_until(lambda: cluster.num_workers == 4 or far.processes[-1].poll() is not None)
-        if cluster.num_workers < 4:
-            start_workers(own_network, 1, address, 2)
-        cluster.client.wait_for_workers(4, timeout=NOTICED_S)
-        assert cluster.run_ranks(count_together, 4, 3) == [3] * 4
-        hosts = {worker["host"] for worker in cluster.workers}
-        assert hosts == {near.name, far.name}
+    near, far = network.hosts
+    gang = start_counting(cluster, counts, most=10**9)
+    assert ours(far), "its fork server and its ranks"
+    far.cut()
+    with pytest.raises(RankFailed, match=rf"rank [23] died: .*its worker .*{far.address}"):
+        gang.wait(NOTICED_S)
+    assert len(cluster.run_ranks(count_together, 2, 3)) == 2, "the near host is still of use"
+    wait_until(lambda: not ours(far))  # what nobody can reach ends by itself
+    far.restore()
+    # Dask's workers come back, or have given up as well, which takes them a while.
+    wait_until(lambda: cluster.num_workers == 4 or far.processes[-1].poll() is not None)
+    if cluster.num_workers < 4:
+        start_workers(network, 1, address, 2)
+    cluster.client.wait_for_workers(4, timeout=NOTICED_S)
+    assert cluster.run_ranks(count_together, 4, 3) == [3] * 4
+    hosts = {worker["host"] for worker in cluster.workers}
+    assert hosts == {near.name, far.name}
 
 
 def ours(host: Host) -> list[str]:
@@ -112,27 +110,26 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_training_goes_on_by_itself_once_the_link_is_back(own_network: Network) -> None:
+def test_training_goes_on_by_itself_once_the_link_is_back(
+    cluster: Cluster, network: Network, address: str
+) -> None:
     """Ranks that hear nothing any more hang; that is noticed, and fresh ones begin again."""
-    address = start_dask(own_network, 2)
-    far = own_network.hosts[1]
-    with labkit.launch(4, address=address, trusted_network=own_network.cidr) as cluster:
-        warm(cluster)
-        plan = labkit.Plan(dp=2, pp=2)
-        losses = labkit.train("digits", None, cluster, steps=40, evaluate=False).losses
-        run = labkit.train("digits", plan, cluster, steps=40, evaluate=False)
-        wait_until(lambda: len(run.view().steps) > 2)
-        far.cut()
-        wait_until(lambda: run.done or run.view().restarts > 0)
-        far.restore()
-        wait_until(lambda: run.done or far.processes[-1].poll() is not None or is_back(run))
-        if not run.done and far.processes[-1].poll() is not None:
-            start_workers(own_network, 1, address, 2)
-        record = run.wait(2 * NOTICED_S)
-        assert record.status == "done"
-        assert record.restarts >= 1
-        assert record.recoveries[0]["cause"] in ("hung", "worker_lost", "peers_lost")
-        assert record.losses == pytest.approx(losses, abs=1e-5)
+    far = network.hosts[1]
+    plan = labkit.Plan(dp=2, pp=2)
+    losses = labkit.train("digits", None, cluster, steps=40, evaluate=False).losses
+    run = labkit.train("digits", plan, cluster, steps=40, evaluate=False)
+    wait_until(lambda: len(run.view().steps) > 2)
+    far.cut()
+    wait_until(lambda: run.done or run.view().restarts > 0)
+    far.restore()
+    wait_until(lambda: run.done or far.processes[-1].poll() is not None or is_back(run))
+    if not run.done and far.processes[-1].poll() is not None:
+        start_workers(network, 1, address, 2)
+    record = run.wait(2 * NOTICED_S)
+    assert record.status == "done"
+    assert record.restarts >= 1
+    assert record.recoveries[0]["cause"] in ("hung", "worker_lost", "peers_lost")
+    assert record.losses == pytest.approx(losses, abs=1e-5)
 
 
 def is_back(run: Run) -> bool:

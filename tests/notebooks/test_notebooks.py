@@ -11,6 +11,9 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
+from traitlets.config import Config
+
+from labkit.open_lab import runtime_folder
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -60,11 +63,19 @@ def with_answers(notebook: NotebookNode) -> NotebookNode:
 
 
 def execute(notebook: NotebookNode, folder: Path) -> float:
-    """Run all cells in a fresh kernel; returns the seconds that it took."""
+    """Run all cells in a fresh kernel; returns the seconds that it took.
+
+    The kernel speaks through sockets in a folder of its own: of ports that are chosen before it
+    starts another process may have been given one meanwhile.
+    """
     begun_s = time.monotonic()
-    NotebookClient(
-        notebook, timeout=CELL_S, resources={"metadata": {"path": str(folder)}}
-    ).execute()
+    with runtime_folder():
+        NotebookClient(
+            notebook,
+            timeout=CELL_S,
+            resources={"metadata": {"path": str(folder)}},
+            config=Config({"KernelManager": {"transport": "ipc"}}),
+        ).execute()
     return time.monotonic() - begun_s
 
 

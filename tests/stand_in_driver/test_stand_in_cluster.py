@@ -17,6 +17,7 @@ import pytest
 import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_context import RankContext
+from labkit.runs.record import RunRecord
 
 NAME = "stand-in GPU (no hardware)"
 SOON_S = 60.0
@@ -81,25 +82,51 @@ def test_there_is_a_worker_for_each_gpu_with_a_context_on_its_own(
     assert facts["contexts"] == [(index, index, -1) for index in range(gpus)]
 
 
-def test_nccl_is_never_chosen_on_a_stand_in_and_the_reason_is_said(
-    on_stand_in: Callable[..., Any],
-) -> None:
-    def train_on_two() -> tuple[dict[str, Any], list[float], list[dict[str, Any]], str]:
-        with labkit.launch() as cluster:
-            facts = facts_of(cluster)
-            run = labkit.train("digits", labkit.Plan(dp=2), cluster, steps=5, evaluate=False)
-            record = run.wait(SOON_S)
-            return facts, record.losses, record.devices, record.status
+Trained = tuple[dict[str, Any], RunRecord, list[dict[str, Any]]]
 
-    facts, losses, devices, status = on_stand_in(train_on_two)
+
+def train_and_look() -> Trained:
+    """Facts of a cluster, the record of a training on two GPUs, and their load after it."""
+    with labkit.launch() as cluster:
+        facts = facts_of(cluster)
+        run = labkit.train("digits", labkit.Plan(dp=2), cluster, steps=5, evaluate=False)
+        record = run.wait(SOON_S)
+        load = cluster.load()
+        return facts, record, [load[worker["address"]] for worker in cluster.workers]
+
+
+@pytest.fixture(scope="module")
+def trained_on_two(
+    on_stand_in: Callable[..., Any],
+) -> Trained:
+    """What ``train_and_look`` found on two GPUs that are busy."""
+    load = {0: f"73 {3 * 2**30}", 1: f"20 {2**30}"}
+    facts, record, now = on_stand_in(train_and_look, load=load)
+    return facts, record, now
+
+
+def test_nccl_is_never_chosen_on_a_stand_in_and_the_reason_is_said(trained_on_two: Trained) -> None:
+    facts, record, _ = trained_on_two
     assert facts["backend"] == "gloo"
     assert "a stand-in driver has no GPU that computes" in facts["backend_why"]
     assert facts["ranks"] == [(str(i), str(i), "cpu", "gloo") for i in range(2)]
-    assert status == "done"
-    assert len(losses) == 5
-    assert [d["device"] for d in devices] == ["GPU 0", "GPU 1"]
-    assert {d["backend"] for d in devices} == {"gloo"}
-    assert {d["backend_why"] for d in devices} == {facts["backend_why"]}
+    assert record.status == "done"
+    assert len(record.losses) == 5
+    assert [d["device"] for d in record.devices] == ["GPU 0", "GPU 1"]
+    assert {d["backend"] for d in record.devices} == {"gloo"}
+    assert {d["backend_why"] for d in record.devices} == {facts["backend_why"]}
+
+
+def test_the_load_that_the_driver_tells_is_in_the_record_and_in_the_cluster(
+    trained_on_two: Trained,
+) -> None:
+    _, record, now = trained_on_two
+    found = {(rank, busy, num_bytes) for rank, _, busy, num_bytes in record.load}
+    assert found == {(0, 0.73, 3 * 2**30), (1, 0.20, 2**30)}
+    assert now == [
+        {"busy": 0.73, "memory_bytes": 3 * 2**30},
+        {"busy": 0.20, "memory_bytes": 2**30},
+    ]
 
 
 def test_fewer_workers_than_gpus_and_a_chosen_subset(on_stand_in: Callable[..., Any]) -> None:
@@ -109,24 +136,22 @@ def test_fewer_workers_than_gpus_and_a_chosen_subset(on_stand_in: Callable[..., 
     assert facts["contexts"] == [(0, 3, -1), (1, 1, -1)]
 
 
-def test_a_gpu_by_uuid_and_instances_of_gpus(on_stand_in: Callable[..., Any]) -> None:
-    facts = on_stand_in(launch_and_look, None, gpus=1, instances=2)
+def test_instances_of_a_gpu_have_workers_and_tell_their_memory_but_not_how_busy_they_are(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    def look() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        with labkit.launch() as cluster:
+            load = list(cluster.load().values())  # before there are ranks
+            return facts_of(cluster), load
+
+    facts, load = on_stand_in(look, gpus=1, instances=2)
     uuids = [f"MIG-57a4d140-0000-5000-8000-{0:08x}{i:04x}" for i in range(2)]
     assert facts["kind"] == "gpu"
     assert facts["devices"] == [f"GPU {uuid}" for uuid in uuids]
     assert facts["contexts"] == [(0, 0, 0), (1, 0, 1)]
     assert [rank[1] for rank in facts["ranks"]] == uuids
-
-
-def test_more_workers_than_gpus_share_them_when_that_is_asked_for(
-    on_stand_in: Callable[..., Any],
-) -> None:
-    facts = on_stand_in(launch_and_look, 5, "gpu", gpus=2)
-    assert facts["kind"] == "gpu"
-    assert "5 worker processes, which share them" in facts["why"]
-    assert facts["names"] == [0, 1, 2, 3, 4]
-    assert facts["devices"] == ["GPU 0", "GPU 1", "GPU 0", "GPU 1", "GPU 0"]
-    assert facts["contexts"] == [(0, 0, -1), (1, 1, -1), (2, 0, -1), (3, 1, -1), (4, 0, -1)]
+    context_of_worker = 300 * 2**20
+    assert load == [{"busy": None, "memory_bytes": context_of_worker}] * 2
 
 
 def test_by_itself_launch_does_not_share_and_says_how_to(on_stand_in: Callable[..., Any]) -> None:
@@ -154,47 +179,17 @@ def kill_and_look() -> tuple[dict[str, Any], dict[str, Any]]:
         return before, facts_of(cluster)
 
 
-def test_a_worker_that_was_killed_comes_back_on_its_own_gpu(
+def test_workers_share_gpus_when_asked_to_and_one_that_was_killed_comes_back_on_its_own(
     on_stand_in: Callable[..., Any],
 ) -> None:
     before, after = on_stand_in(kill_and_look)
+    assert before["kind"] == "gpu"
+    assert "3 worker processes, which share them" in before["why"]
+    assert before["names"] == [0, 1, 2]
+    assert before["devices"] == ["GPU 0", "GPU 1", "GPU 0"]
+    assert before["contexts"] == [(0, 0, -1), (1, 1, -1), (2, 0, -1)]
     assert after["names"] == before["names"]
-    assert after["devices"] == before["devices"] == ["GPU 0", "GPU 1", "GPU 0"]
+    assert after["devices"] == before["devices"]
     assert after["visible"] == before["visible"]
     assert after["contexts"] == before["contexts"]
     assert after["ranks"] == before["ranks"]
-
-
-def test_the_load_that_the_driver_tells_is_in_the_record_and_in_the_cluster(
-    on_stand_in: Callable[..., Any],
-) -> None:
-    def train_and_look() -> tuple[list[tuple[Any, ...]], list[dict[str, Any]]]:
-        with labkit.launch() as cluster:
-            run = labkit.train("digits", labkit.Plan(dp=2), cluster, steps=5, evaluate=False)
-            load = run.wait(SOON_S).load
-            now = cluster.load()
-            return [tuple(sample) for sample in load], [
-                now[worker["address"]] for worker in cluster.workers
-            ]
-
-    load = {0: f"73 {3 * 2**30}", 1: f"20 {2**30}"}
-    samples, now = on_stand_in(train_and_look, load=load)
-    found = {(rank, busy, num_bytes) for rank, _, busy, num_bytes in samples}
-    assert found == {(0, 0.73, 3 * 2**30), (1, 0.20, 2**30)}
-    assert now == [
-        {"busy": 0.73, "memory_bytes": 3 * 2**30},
-        {"busy": 0.20, "memory_bytes": 2**30},
-    ]
-
-
-def test_an_instance_tells_its_memory_but_not_how_busy_it_is(
-    on_stand_in: Callable[..., Any],
-) -> None:
-    def look() -> dict[str, Any]:
-        with labkit.launch(1) as cluster:
-            (load,) = cluster.load().values()
-            return load
-
-    load = on_stand_in(look, gpus=1, instances=2)
-    assert load["busy"] is None
-    assert load["memory_bytes"] == 300 * 2**20, "the context of the worker"

@@ -138,20 +138,20 @@ class Others(NamedTuple):
         return set().union(*(listening(pid) for pid in self.family())) - self.ports
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def others() -> Others:
-    """What there is before the cluster of a test."""
+    """What there is before the cluster of these tests."""
     return Others(family() - {os.getpid()}, listening(os.getpid()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_four(others: Others) -> Iterator[Cluster]:
-    """Four CPU workers for one test."""
+    """Four CPU workers that no other module has."""
     with labkit.launch(4, device="cpu") as cluster:
         yield cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def running(own_four: Cluster) -> Iterator[Cluster]:
     """A cluster with a run in progress, in a temporary folder that others may enter."""
     reduced: set[int] = set()

@@ -86,13 +86,19 @@ def postgres() -> Iterator[str]:
     word.write_text("open sesame")
     for path in (folder, word) if owner else ():
         shutil.chown(path, **owner)
-    data, port = str(folder / "data"), free_port()
+    data = str(folder / "data")
     try:
         run([programs["initdb"], "-D", data, "-U", "lab", "-A", "scram-sha-256", "--no-sync",
              "-E", "UTF8", f"--pwfile={word}"])  # fmt: skip
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{folder}'"
         control = [programs["pg_ctl"], "-D", data, "-w", "-t", DEADLINE_S]
-        run([*control, "-l", str(folder / "log"), "-o", options, "start"])
+        common = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories='{folder}'"
+        begin = [*control, "-l", str(folder / "log"), "start", "-o"]
+        port = free_port()
+        while run([*begin, f"{common} -p {port}"], check=False).returncode != 0:
+            log = (folder / "log").read_text()
+            assert "Address already in use" in log, log
+            (folder / "log").unlink()
+            port = free_port()  # another process was given it meanwhile
         number = int((folder / "data" / "postmaster.pid").read_text().split()[0])
         try:
             yield f"postgresql+psycopg://lab:open%20sesame@127.0.0.1:{port}/postgres"
