@@ -217,6 +217,11 @@ class LabPage:
         self.page.keyboard.press("Enter")
         expect(header).to_have_attribute("aria-expanded", "true")
 
+    def choose_theme(self, name: str) -> None:
+        """Let the whole of JupyterLab have other colours."""
+        change = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
+        self.page.evaluate(change, name)
+
     def slider(self, card: str, name: str) -> Locator:
         """The handle of a slider."""
         return self.card(card).get_by_role("slider", name=name, exact=True)
