@@ -217,10 +217,11 @@ class LabPage:
         self.page.keyboard.press("Enter")
         expect(header).to_have_attribute("aria-expanded", "true")
 
-    def choose_theme(self, name: str) -> None:
-        """Let the whole of JupyterLab have other colours."""
-        change = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
-        self.page.evaluate(change, name)
+    def prefer(self, scheme: str) -> None:
+        """Let the reader's system be dark or light; JupyterLab and the lab follow it."""
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        is_light = "true" if scheme == "light" else "false"
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", is_light)
 
     def slider(self, card: str, name: str) -> Locator:
         """The handle of a slider."""

@@ -162,11 +162,10 @@ def kill_the_leader(lab: Any, shots: Path) -> None:
     expect(cluster.get_by_role("note", name="Restarts")).to_contain_text("1 restart of this run")
     lab.shoot(shots / "attacked.png", "Cluster")
     light = picture.get_attribute("src")
-    lab.choose_theme("JupyterLab Dark")
-    expect(lab.page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
+    lab.prefer("dark")
     expect(picture).not_to_have_attribute("src", light or "")
     lab.shoot(shots / "attacked-dark.png", "Cluster")
-    lab.choose_theme("JupyterLab Light")
+    lab.prefer("light")
 
 
 def sweep(lab: Any, shots: Path) -> None:
