@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.errors import SettingError
 from labkit.plan import Plan
+from labkit.runs.attack_story import describe_attack
 from labkit.runs.curve import Curve
 from labkit.runs.lateness import MOST_LATE
 from labkit.runs.record import RunRecord
@@ -199,6 +200,7 @@ def train_table(record: RunRecord) -> str:
         ("memory of a rank", _memory(record)),
         ("checkpoints", _checkpoints(record)),
         ("went on from", record.resumed.get("folder", "")),
+        *(("attack", describe_attack(attack)) for attack in record.attacks),
         *(("recovery", describe_recovery(entry)) for entry in record.recoveries),
         ("repeats", record.repeats),
         ("error", record.error),

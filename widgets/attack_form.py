@@ -11,7 +11,6 @@ import ipywidgets as ipw
 from labkit.errors import LabError
 from labkit.runs.attack import LINK_FACTOR, SLOW_FACTOR, SLOW_S
 from labkit.runs.record import RunRecord
-from labkit.runs.restart_policy import MAX_RESTARTS
 from widgets.jobs import Job, Pump
 from widgets.markup import alert, hint, note, reason_lines
 from widgets.panel import DESCRIPTION, FULL, action_button
@@ -115,7 +114,7 @@ class AttackForm:
         lines = [f"{said(what)}: {why}" for what, why in own.items()]
         self.reasons.value = hint(general) if general else reason_lines(lines, "Attacks")
         failed = alert(f"{self.job.name}: {self.job.error}") if self.job.error else ""
-        self.result.value = failed or _newest(history, record)
+        self.result.value = failed or _newest(history) + _restarts(record, run)
 
     def _why_not(self, record: RunRecord | None, run: Any) -> dict[str, str]:
         """Why single attacks cannot be made now."""
@@ -142,19 +141,23 @@ def _why_nothing(record: RunRecord | None) -> str:
     return "The ranks are starting ..." if record.status == "starting" else ""
 
 
-def _newest(history: Sequence[str], record: RunRecord | None) -> str:
-    """The newest sentence, read out when it changes; and how often the run may go on yet."""
-    newest = ""
-    if history:
-        newest = f'<div role="status" aria-label="What happened">{escape(history[-1])}</div>'
+def _newest(history: Sequence[str]) -> str:
+    """The newest sentence, read out when it changes."""
+    if not history:
+        return ""
+    return f'<div role="status" aria-label="What happened">{escape(history[-1])}</div>'
+
+
+def _restarts(record: RunRecord | None, run: Any) -> str:
+    """How often a live run has gone on after failures, and how often it may yet."""
     if record is None:
-        return newest
-    left = MAX_RESTARTS - record.restarts
+        return ""
+    left, restarts = run.restarts_left, record.restarts
     times = "the next failure ends it" if left < 1 else f"it goes on after {left} more failures"
     if left == 1:
         times = "it goes on after one more failure"
-    count = "1 restart" if record.restarts == 1 else f"{record.restarts} restarts"
-    return newest + note(f"{count} of this run so far: {times}.", "Restarts")
+    count = "1 restart" if restarts == 1 else f"{restarts} restarts"
+    return note(f"{count} of this run so far: {times}.", "Restarts")
 
 
 def _offer(choice: ipw.Dropdown, options: list[tuple[str, Any]]) -> None:

@@ -51,6 +51,7 @@ class Engine(Protocol):
         keep_weights: bool,
         emulate: str | None,
         time_scale: float | None,
+        max_restarts: int,
         should_stop: Callable[[], bool],
     ) -> Any:
         """A live run."""

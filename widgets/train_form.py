@@ -15,7 +15,7 @@ from labkit.workload import Workload
 from widgets.device_form import DeviceForm
 from widgets.fields import write
 from widgets.markup import reason_lines
-from widgets.panel import DESCRIPTION, FULL
+from widgets.panel import DESCRIPTION, FULL, int_slider
 from widgets.plan_form import GROUPS, LABELS, PlanForm
 from widgets.plan_options import Attempt
 from widgets.recipe_form import RecipeForm
@@ -23,6 +23,7 @@ from widgets.state import LabState
 
 STEPS = (4, 6, 8, 12, 20, 40, 60, 100, 200, 400, 600, 1000)
 MEASURED_STEPS, EMULATED_STEPS = 200, 12
+RESTARTS, MOST_RESTARTS = 10, 20  # more than elsewhere: a class kills one rank after another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class TrainSettings:
     steps: int
     emulate: str | None = None
     time_scale: float | None = None
+    max_restarts: int = RESTARTS
 
 
 class TrainForm:
@@ -43,6 +45,7 @@ class TrainForm:
         widget: all of them, from top to bottom.
         recipe, split, clock: the parts, by what they are about.
         steps: optimiser steps.
+        restarts: how often the run goes on after a failure.
     """
 
     def __init__(self, state: LabState) -> None:
@@ -54,8 +57,10 @@ class TrainForm:
             description="Steps", options=list(STEPS), value=MEASURED_STEPS,
             continuous_update=False, style=DESCRIPTION, layout=FULL,
         )  # fmt: skip
+        self.restarts = int_slider("Restarts", 0, MOST_RESTARTS, RESTARTS)
+        self.restarts.tooltip = "how often the run goes on by itself after a failure"
         self._emulated = False
-        self._why = {group: ipw.HTML() for group in (*GROUPS, "Device")}
+        self._why = {group: ipw.HTML() for group in (*GROUPS, "Device", "Failures")}
         self._why_strategies = ipw.HTML()
         self.groups = ipw.Accordion([self._group(name) for name in self._why], selected_index=None)
         self.groups.titles = tuple(self._why)
@@ -74,6 +79,8 @@ class TrainForm:
             controls = [*self.recipe.options.values(), *controls]
         if name == "Device":
             controls = self.clock.options
+        if name == "Failures":
+            controls = [self.restarts]
         return ipw.VBox([*controls, self._why[name]])
 
     @property
@@ -82,6 +89,7 @@ class TrainForm:
         return [
             self.recipe.workload, *self.recipe.options.values(), *self.split.main,
             *self.split.options.values(), self.steps, self.clock.clock, *self.clock.options,
+            self.restarts,
         ]  # fmt: skip
 
     def on_change(self, poke: Callable[[], None]) -> None:
@@ -106,6 +114,7 @@ class TrainForm:
             steps=int(self.steps.value),
             emulate=emulate,
             time_scale=time_scale,
+            max_restarts=int(self.restarts.value),
         )
 
     def _follow(self) -> None:
@@ -124,7 +133,12 @@ class TrainForm:
 
     def render(self, *, active: bool) -> None:
         """Disable what cannot be chosen now, and say why; nothing moves while it is active."""
-        for control in (self.recipe.workload, *self.recipe.options.values(), self.steps):
+        for control in (
+            self.recipe.workload,
+            *self.recipe.options.values(),
+            self.steps,
+            self.restarts,
+        ):
             write(control, "disabled", active)
         self.clock.render(active=active)
         try:
@@ -139,6 +153,8 @@ class TrainForm:
             if group in GROUPS:
                 lines = self.split.reasons(group, attempt, values)
                 chosen = self.split.chosen(group, values)
+            if group == "Failures" and self.restarts.value != RESTARTS:
+                chosen = [f"{self.restarts.value} restarts"]
             if group == "Recipe":
                 chosen = [*self.recipe.chosen(), *chosen]
             why.value = reason_lines(lines, group)

@@ -121,6 +121,7 @@ class TrainPanel(Panel):
             keep_weights=True,
             emulate=settings.emulate,
             time_scale=settings.time_scale,
+            max_restarts=settings.max_restarts,
             should_stop=self.job.stop_event.is_set,
         )
         self.state.run = run

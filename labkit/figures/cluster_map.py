@@ -271,7 +271,7 @@ def _rounded(place: Place, radius: float, **look: object) -> FancyBboxPatch:
 
 def _named(worker: WorkerView, room: int) -> str:
     """As much of its name and device as has room."""
-    for said in (f"worker {worker.name}, {worker.device}", f"{worker.name}, {worker.device}"):
+    for said in (f"worker {worker.name}, {worker.device}", f"worker {worker.name}"):
         if len(said) <= room:
             return said
     name = worker.name
@@ -310,7 +310,9 @@ def _alt(shown: ClusterView) -> str:
     each = "; ".join(_spoken(worker, shown) for worker in shown.workers)
     several = len(shown.hosts) > 1
     hosts = f" on {len(shown.hosts)} hosts" if several else ""
-    said = f"Map of {len(shown.workers)} workers{hosts}, {shown.title}. {each}"
+    num = len(shown.workers)
+    workers = "1 worker" if num == 1 else f"{num} workers"
+    said = f"Map of {workers}{hosts}, {shown.title}. {each}"
     return said + (f". Newest: {shown.history[-1]}" if shown.history else "")
 
 

@@ -10,7 +10,7 @@ from labkit.runs.cluster_view import ClusterView
 MOST_ON_A_LINE = 8
 TITLE_IN = 0.66  # title, and what the marks mean
 HOST_HEAD_IN = 0.26  # the name of a host, above its workers
-BOX_IN, WIDEST_IN, GAP_IN = 1.2, 1.5, 0.11
+BOX_IN, WIDEST_IN, GAP_IN = 1.2, 2.06, 0.11
 STUB_IN = 0.13  # from a worker down to the line that it shares with its host's others
 HOST_FOOT_IN = 0.1  # below that line
 HOST_GAP_IN = 0.14

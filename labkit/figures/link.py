@@ -45,8 +45,10 @@ def link_figure(
         "message": (message_s, partial(point_to_point_s, link=link))
     }
     for num, times_s in sorted(reduced_s.items()):
-        formula = partial(all_reduce_s, world_size=num, link=link)
-        lines[f"all_reduce, {num} ranks"] = (times_s, formula)
+        lines[f"all_reduce, {num} ranks"] = (
+            times_s,
+            partial(all_reduce_s, world_size=num, link=link),
+        )
     figure = new_figure(3.6, theme)
     axes = place_axes(figure, left=0.85, right=0.3, bottom=0.6, top=0.45)
     style_axes(axes, theme, grid="both")

@@ -42,24 +42,31 @@ def _follows(entry: Entry, attack: Entry) -> bool:
     return bool(entry["rank"] == attack["target"])
 
 
-def _tell_attack(attack: Entry, entry: Entry | None, record: RunRecord) -> str:
+def describe_attack(attack: Entry) -> str:
+    """When and what was done to a run, without what followed."""
     at = f"{attack['at_s']:.1f} s: you "
     if attack["what"] not in KILLS:
         whom = "the links" if attack["what"] == "slow_link" else f"rank {attack['target']}"
         how = f"{attack['factor']:g} times for {attack['seconds']:g} s"
         if "bytes_per_s" in attack:
             how += f", to {attack['bytes_per_s'] / 1e6:.3g} MB/s"
-        how += "."
-        return f"{at}slowed {whom} {how}{_effect(attack, record)}"
+        return f"{at}slowed {whom} {how}"
     whom = {
         "kill_rank": f"rank {attack['target']}",
         "kill_leader": f"rank {attack['target']}, the leader",
         "kill_worker": f"worker {attack['target']}",
     }[attack["what"]]
+    return f"{at}killed {whom}"
+
+
+def _tell_attack(attack: Entry, entry: Entry | None, record: RunRecord) -> str:
+    done = f"{describe_attack(attack)}."
+    if attack["what"] not in KILLS:
+        return done + _effect(attack, record)
     if entry is None:
-        return f"{at}killed {whom}."
+        return done
     noticed = f" Noticed after {entry['at_s'] - attack['at_s']:.2f} s"
-    return f"{at}killed {whom}.{noticed}; {_tell_rest(entry, record)}."
+    return f"{done}{noticed}; {_tell_rest(entry, record)}."
 
 
 def _tell_failure(entry: Entry, record: RunRecord) -> str:
@@ -97,9 +104,17 @@ def _tell_rest(entry: Entry, record: RunRecord) -> str:
         ranks = f" with {entry['world_size']} ranks" if "world_size" in entry else ""
         said.append(
             f"going on after {entry['recovery_s']:.2f} s from step {entry['from_step']}{ranks} "
-            f"({again})"
+            f"({again}){_tell_next(entry, record)}"
         )
     return "; ".join(said)
+
+
+def _tell_next(entry: Entry, record: RunRecord) -> str:
+    """Whom the fresh ranks elected, once they have."""
+    leaders = [leader for leader in record.leaders if leader["attempt"] == entry["attempt"]]
+    if not leaders:
+        return ""
+    return f", led by rank {leaders[0]['rank']} (term {leaders[0]['term']})"
 
 
 def _effect(attack: Entry, record: RunRecord) -> str:

@@ -108,8 +108,9 @@ def _record_from(values: dict[str, Any]) -> RunRecord:
         raise ValueError(f"kind {record.kind!r}")
     if not all(isinstance(d, dict) for d in (record.emulation, record.ideal, record.comm_bytes)):
         raise TypeError("emulation, ideal or comm_bytes")
-    if not all(isinstance(entry, dict) for entry in (*record.recoveries, *record.leaders)):
-        raise TypeError("recoveries or leaders")
+    happened = (*record.recoveries, *record.leaders, *record.attacks)
+    if not all(isinstance(entry, dict) for entry in happened):
+        raise TypeError("recoveries, leaders or attacks")
     if not isinstance(record.workload["name"], str):
         raise TypeError("name of the workload")
     for axis in ("dp", "pp", "tp"):

@@ -161,6 +161,11 @@ class Run:
         """Seconds on the wall since the call of ``train``."""
         return time.time() - self._origin_s
 
+    @property
+    def restarts_left(self) -> int:
+        """How often it may go on by itself yet; the failure after these ends it."""
+        return self._recovery.policy.max_restarts - self._record.restarts
+
     def note_attack(self, attack: dict[str, Any]) -> dict[str, Any]:
         """Keep in the record what was done to this run; see ``RunRecord.attacks``."""
         with self._lock:

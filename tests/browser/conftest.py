@@ -217,6 +217,12 @@ class LabPage:
         self.page.keyboard.press("Enter")
         expect(header).to_have_attribute("aria-expanded", "true")
 
+    def prefer(self, scheme: str) -> None:
+        """Let the reader's system be dark or light; JupyterLab and the lab follow it."""
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        is_light = "true" if scheme == "light" else "false"
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", is_light)
+
     def slider(self, card: str, name: str) -> Locator:
         """The handle of a slider."""
         return self.card(card).get_by_role("slider", name=name, exact=True)

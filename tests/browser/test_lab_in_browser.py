@@ -16,6 +16,9 @@ pytestmark = pytest.mark.browser
 RUNNING = re.compile("running")
 STOP_S = 2.0
 FRAMES = 5
+CUT_OFF = """card => [...card.querySelectorAll(".lm-TabBar-tabLabel")]
+    .filter(label => label.scrollWidth > label.clientWidth)
+    .map(label => label.textContent)"""
 LONG_MS = 60_000
 
 
@@ -129,6 +132,7 @@ def train_and_stop(lab: Any, shots: Path) -> None:
     expect(timeline).to_be_visible(timeout=LONG_MS)
     assert lab.frames_of(loss, FRAMES) >= FRAMES
     assert lab.frames_of(timeline, FRAMES) >= FRAMES
+    assert not lab.card("Train").evaluate(CUT_OFF), "labels of tabs that are cut off"
     cell = lab.run_cell(1)
     expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[2\]"))
     expect(lab.state).to_have_text("train running")  # the ranks worked on meanwhile
@@ -159,12 +163,18 @@ def kill_the_leader(lab: Any, shots: Path) -> None:
     cluster = lab.card("Cluster")
     picture = cluster.get_by_role("img", name=re.compile("^Map of 4 workers"))
     expect(picture).to_have_attribute("alt", re.compile("leads term 1"))
+    assert lab.frames_of(picture, FRAMES) >= FRAMES, "the map moves"
     lab.press("Cluster", "Kill leader")
     happened = cluster.get_by_role("status", name="What happened")
     told = re.compile(r"you killed rank \d, the leader\. Noticed after .* going on after")
     expect(happened).to_have_text(told, timeout=LONG_MS)
     expect(cluster.get_by_role("note", name="Restarts")).to_contain_text("1 restart of this run")
     lab.shoot(shots / "attacked.png", "Cluster")
+    light = picture.get_attribute("src")
+    lab.prefer("dark")
+    expect(picture).not_to_have_attribute("src", light or "")
+    lab.shoot(shots / "attacked-dark.png", "Cluster")
+    lab.prefer("light")
 
 
 def sweep(lab: Any, shots: Path) -> None:

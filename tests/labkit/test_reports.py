@@ -209,6 +209,20 @@ def test_a_record_tells_of_its_checkpoints_and_where_it_went_on_from() -> None:
     assert "checkpoints" not in train_table(make_record())
 
 
+def test_a_record_tells_that_it_was_attacked() -> None:
+    attacks = [
+        {"what": "kill_leader", "target": 1, "at_s": 3.2, "step": 43},
+        {"what": "slow_link", "target": "", "at_s": 9.0, "step": 90, "factor": 10, "seconds": 8},
+    ]
+    record = RunRecord(
+        run="r", workload={"name": "digits", "global_batch": 64}, plan=Plan(dp=2).to_dict(),
+        strategy="data", world_size=2, planned_steps=50, attacks=attacks,
+    )  # fmt: skip
+    table = train_table(record)
+    assert "3.2 s: you killed rank 1, the leader\n" in table
+    assert table.endswith("9.0 s: you slowed the links 10 times for 8 s")
+
+
 def test_a_record_tells_what_it_went_on_after() -> None:
     entry = {
         "attempt": 1, "cause": "worker_lost", "rank": 1, "why": "its worker was lost", "at_s": 3.25,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -112,6 +113,12 @@ def test_links_to_other_files_lead_somewhere(path: Path) -> None:
     text = "\n".join(cell.source for cell in cells_of(read(path), "markdown"))
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (FOLDER / target).exists(), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize(("before", "after"), list(pairwise(CHAPTERS)), ids=lambda path: path.stem)
+def test_chapters_lead_to_the_next_and_back(before: Path, after: Path) -> None:
+    assert f"]({after.name})" in cells_of(read(before), "markdown", "summary")[0].source
+    assert any(f"]({before.name})" in cell.source for cell in cells_of(read(after), "markdown"))
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

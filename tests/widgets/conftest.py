@@ -29,7 +29,13 @@ class FakeRun:
     """A run that is as far as the test says."""
 
     def __init__(
-        self, name: str, workload: Workload, plan: Plan, steps: int, emulate: str | None
+        self,
+        name: str,
+        workload: Workload,
+        plan: Plan,
+        steps: int,
+        emulate: str | None,
+        max_restarts: int = 3,
     ) -> None:
         self.job = SimpleNamespace(workload=workload, plan=plan)
         self._record = RunRecord(
@@ -47,6 +53,7 @@ class FakeRun:
             self._record.emulation = {"device": emulate, "time_scale": 100.0, "lateness": None}
             self._record.ideal = {"step_time_s": 0.1, "speedup": 3.5, "breakdown_s": {}}
         self.plan = plan
+        self.max_restarts = max_restarts
         self.stopped = False
         self.error: Exception | None = None
         self._ended = threading.Event()
@@ -86,6 +93,10 @@ class FakeRun:
     @property
     def run(self) -> str:
         return self._record.run
+
+    @property
+    def restarts_left(self) -> int:
+        return self.max_restarts - self._record.restarts
 
     @property
     def clock_s(self) -> float:
@@ -211,7 +222,7 @@ class FakeEngine:
     def train(self, workload: Workload, plan: Plan, cluster: Any, **given: Any) -> FakeRun:
         self._called("train", workload=workload, plan=plan, **given)
         name = f"fake-{len(self.runs)}"
-        run = FakeRun(name, workload, plan, given["steps"], given["emulate"])
+        run = FakeRun(name, workload, plan, given["steps"], given["emulate"], given["max_restarts"])
         self.runs.append(run)
         return run
 

@@ -111,9 +111,28 @@ def test_the_map_follows_a_recovery(live: tuple[Lab, Any]) -> None:
     redraw(lab)
     assert "rank 0, running; worker 1: rank 1, running" in view.image.alt
     assert "going on after 0.80 s from step 4" in view.image.alt
-    assert "1 restart of this run so far: it goes on after 2 more failures" in (
+    assert "1 restart of this run so far: it goes on after 9 more failures" in (
         lab.cluster_panel.attacks.result.value
     )
+
+
+@pytest.mark.parametrize(
+    ("restarts", "said"),
+    [
+        (0, "0 restarts of this run so far: it goes on after 2 more failures."),
+        (1, "1 restart of this run so far: it goes on after one more failure."),
+        (2, "2 restarts of this run so far: the next failure ends it."),
+    ],
+)
+def test_the_panel_says_how_often_the_run_goes_on_as_its_form_was_set(
+    launched: Lab, engine: Any, wait_for: Any, restarts: int, said: str
+) -> None:
+    launched.train_panel.form.restarts.value = 2
+    launched.train_panel.start_button.click()
+    wait_for(lambda: engine.runs)
+    engine.runs[0].view().restarts = restarts
+    redraw(launched)
+    assert said in launched.cluster_panel.attacks.result.value
 
 
 def test_the_map_is_drawn_at_most_twice_a_second(live: tuple[Lab, Any]) -> None:

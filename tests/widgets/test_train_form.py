@@ -27,6 +27,7 @@ def control(lab: Lab, name: str) -> Any:
     named |= {"workload": form.recipe.workload, "strategy": form.split.strategy}
     named |= {"devices": form.split.devices, "steps": form.steps, "clock": form.clock.clock}
     named |= {"device": form.clock.device, "time_scale": form.clock.time_scale}
+    named |= {"restarts": form.restarts}
     return named[name]
 
 
@@ -170,11 +171,12 @@ def test_impossible_recipe_is_explained(launched: Lab) -> None:
 
 def test_folded_groups_say_what_was_chosen_in_them(launched: Lab) -> None:
     assert form_of(launched).groups.titles == (
-        "Data parallel", "Pipeline", "Tensor", "Recipe", "Device",
+        "Data parallel", "Pipeline", "Tensor", "Recipe", "Device", "Failures",
     )  # fmt: skip
-    choose(launched, sync="ring", seed=3, clock="emulated")
+    choose(launched, sync="ring", seed=3, clock="emulated", restarts=2)
     assert form_of(launched).groups.titles == (
         "Data parallel: ring", "Pipeline", "Tensor", "Recipe: seed=3", "Device: demo",
+        "Failures: 2 restarts",
     )  # fmt: skip
 
 
@@ -189,6 +191,16 @@ def test_emulation_takes_a_device_a_scale_and_fewer_steps(launched: Lab) -> None
     assert "Time scale &#x27;slow&#x27; cannot be read" in launched.train_panel.plan_note.value
     choose(launched, clock="measured")
     assert launched.pump.call(form_of(launched).read).steps == 200
+
+
+def test_a_run_of_the_lab_goes_on_often_enough_for_a_class_or_as_often_as_chosen(
+    launched: Lab, engine: Any, wait_for: Any
+) -> None:
+    assert launched.pump.call(form_of(launched).read).max_restarts == 10
+    choose(launched, restarts=0)
+    launched.train_panel.start_button.click()
+    wait_for(lambda: engine.runs)
+    assert engine.runs[0].restarts_left == 0
 
 
 def test_devices_follow_the_workers(lab: Lab) -> None:

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from labkit.figures.cluster_map import STATE_COLOURS, ClusterMap, cluster_map_figure
+from labkit.figures.cluster_map_layout import GAP_IN
 from labkit.figures.picture import alt_of
 from labkit.figures.style import DARK, LIGHT, Theme
 from labkit.runs.cluster_view import ClusterView, WorkerView
@@ -106,6 +107,20 @@ def _texts_in_boxes(picture: ClusterMap) -> list[tuple[Any, Any]]:
     return found
 
 
+@pytest.mark.parametrize("num_workers", [4, 8])
+def test_workers_fill_the_width_of_their_host_and_are_named(num_workers: int) -> None:
+    workers = [
+        WorkerView(name=str(at), host="here", device=f"GPU {at}, NVIDIA H100")
+        for at in range(num_workers)
+    ]
+    picture = ClusterMap(ClusterView(workers=tuple(workers)))
+    (frame,), places = [host.frame for host in picture._layout.hosts], picture._layout.workers
+    assert frame.x + frame.width - (places[-1].x + places[-1].width) == pytest.approx(GAP_IN)
+    shown = [text.get_text() for text in picture.figure.findobj(Text)]
+    names = [text.split(",")[0] for text in shown if text.startswith("worker ")]
+    assert names == [f"worker {at}" for at in range(num_workers)]
+
+
 def test_states_and_the_leader_are_seen_and_said() -> None:
     view = make_view(2, 8)
     picture = ClusterMap(view, LIGHT)
@@ -150,4 +165,4 @@ def test_a_cluster_without_a_run_has_a_map() -> None:
     workers = (WorkerView(name="0", host="here", device="CPU"),)
     figure = cluster_map_figure(ClusterView(workers=workers))
     assert overlaps(figure) == []
-    assert alt_of(figure) == "Map of 1 workers, no run. worker 0: no rank"
+    assert alt_of(figure) == "Map of 1 worker, no run. worker 0: no rank"

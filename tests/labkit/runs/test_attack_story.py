@@ -46,7 +46,7 @@ def test_a_dead_leader_is_followed_by_an_election(make_run: Make) -> None:
     (said,) = tell(record)
     assert said.startswith("3.2 s: you killed rank 1, the leader. Noticed after 0.05 s; rank 0 ")
     assert "elected for term 2 after 0.75 s without a leader; going on" in said
-    assert said.endswith("(1 step done again).")
+    assert said.endswith("(1 step done again), led by rank 1 (term 3).")
 
 
 def test_a_killed_worker_takes_the_store_with_it(make_run: Make) -> None:

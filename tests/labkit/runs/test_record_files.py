@@ -39,16 +39,18 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_run: MakeRun) -> Non
     assert sorted(path.name for path in folder.iterdir()) == [RECORD_FILE, SPANS_FILE]
 
 
-def test_recoveries_and_leaders_come_back_unless_they_are_damaged(
-    tmp_path: Path, make_run: MakeRun
+@pytest.mark.parametrize("damaged", ["recoveries", "leaders", "attacks"])
+def test_what_happened_comes_back_unless_it_is_damaged(
+    tmp_path: Path, make_run: MakeRun, damaged: str
 ) -> None:
     record = make_run()
     record.recoveries = [{"attempt": 1, "cause": "died", "recovery_s": None}]
     record.leaders = [{"term": 1, "rank": 0, "ended": "died"}]
+    record.attacks = [{"what": "kill_rank", "target": 0, "at_s": 1.5, "step": 3}]
     folder = save_record(record, tmp_path)
     assert load_record(folder) == record
-    record.leaders = [3]  # type: ignore[list-item]
-    with pytest.raises(SettingError, match="recoveries or leaders"):
+    setattr(record, damaged, [3])
+    with pytest.raises(SettingError, match="recoveries, leaders or attacks"):
         load_record(save_record(record, tmp_path))
 
 

@@ -377,9 +377,11 @@ def test_a_plan_that_cannot_shrink_says_so(start: Callable[..., Run]) -> None:
 
 def test_after_the_last_restart_a_failure_is_the_runs(start: Callable[..., Run]) -> None:
     run = start(max_restarts=1, steps=100_000)
+    assert run.restarts_left == 1
     first = run.rank_pids()
     os.kill(first[0], signal.SIGKILL)
     wait_until(lambda: (run.view().recoveries or [{}])[-1].get("recovery_s") is not None, run)
+    assert run.restarts_left == 0
     second = run.rank_pids()
     assert not set(first.values()) & set(second.values())
     os.kill(second[1], signal.SIGKILL)
