@@ -189,6 +189,11 @@ def whereabouts(run: str, client: str, scheduler: Scheduler) -> tuple[str, tuple
     return "", (), len(_before(names[0], desk, _running(scheduler))) + 1
 
 
+def place_of(client: str, *, dask_scheduler: Scheduler) -> int:
+    """The first place in the line that a client has, 0 for none."""
+    return whereabouts("", client, dask_scheduler)[2]
+
+
 def _desk(scheduler: Scheduler) -> _Desk:
     """The scheduler's one desk, without what belongs to clients that are gone."""
     desk: _Desk = scheduler.extensions.setdefault(STATE, _Desk())

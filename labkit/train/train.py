@@ -121,10 +121,7 @@ def train(
         if emulate is None:
             emulate, time_scale = emulation_of(saved)
     workload, plan = find_workload(workload), plan or Plan()
-    if not 0 <= queue_s <= MOST_QUEUE_S:
-        raise SettingError(
-            f"queue_s={queue_s} is no time to wait; choose 0 to {MOST_QUEUE_S:.0f} seconds"
-        )
+    check_queue(queue_s)
     device = find_emulated(emulate, time_scale)
     plan.validate(workload, cluster.num_workers)
     if device is not None:
@@ -249,6 +246,14 @@ def check_length(steps: int | None, epochs: int | None) -> None:
     for name, value in (("steps", steps), ("epochs", epochs)):
         if value is not None and value < 1:
             raise SettingError(f"{name}={value} is not a length; choose a number >= 1")
+
+
+def check_queue(queue_s: float) -> None:
+    """Raise a SettingError unless a run may wait so many seconds in the line."""
+    if not 0 <= queue_s <= MOST_QUEUE_S:
+        raise SettingError(
+            f"queue_s={queue_s} is no time to wait; choose 0 to {MOST_QUEUE_S:.0f} seconds"
+        )
 
 
 def count_steps(workload: Workload, num_samples: int, steps: int | None, epochs: int | None) -> int:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
+from labkit.cluster.security import security_of
+
 START_S = 90.0
 END_S = 30.0
 
@@ -22,17 +24,26 @@ ForeignDask = Callable[..., AbstractContextManager[tuple[subprocess.Popen[bytes]
 
 
 @contextmanager
-def run_dask(folder: Path, num_workers: int = 2) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def run_dask(
+    folder: Path, num_workers: int = 2, certificate: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Processes of Dask's own commands on loopback, all workers there.
 
     Args:
         folder: for their files.
         num_workers: of one thread each.
+        certificate: PEM file by which all of them speak TLS; ``None`` for no encryption.
     Yields:
         The scheduler's process, and its address.
     """
     told = folder / "scheduler.json"
     common = ["--scheduler-file", str(told), "--no-dashboard", "--host", "127.0.0.1"]
+    security = None
+    if certificate is not None:
+        security = security_of(certificate)
+        common += ["--protocol", "tls"]
+        for part in ("ca-file", "cert", "key"):
+            common += [f"--tls-{part}", str(certificate)]
     module = [sys.executable, "-m", "distributed.cli.dask_scheduler", *common, "--port", "0"]
     scheduler = subprocess.Popen(
         [*module, "--dashboard-address", "127.0.0.1:0"],
@@ -49,7 +60,7 @@ def run_dask(folder: Path, num_workers: int = 2) -> Iterator[tuple[subprocess.Po
             assert time.monotonic() < deadline
             threading.Event().wait(0.02)
         address = str(json.loads(told.read_text())["address"])
-        with Client(address, timeout=START_S, set_as_default=False) as client:
+        with Client(address, timeout=START_S, security=security, set_as_default=False) as client:
             client.wait_for_workers(num_workers, timeout=START_S)
         yield scheduler, address
     finally:

@@ -1,4 +1,4 @@
-"""Runs of other clients of a scheduler are found, followed and stopped, whatever becomes of them."""
+"""Runs of other clients of a scheduler are found, followed and stopped, however they end."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_an_unknown_run_is_an_error_that_names_those_that_are_there(
     run = start(owner)
     with pytest.raises(SettingError, match=f"is not on this scheduler; choose from {run.run}"):
         labkit.follow(owner, "nothing")
-    with pytest.raises(SettingError, match="no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
+    with pytest.raises(SettingError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
         labkit.runs_on("tcp://127.0.0.1:9")
     with labkit.follow(owner, run.run[:-1]) as followed:
         assert followed.run == run.run
