@@ -52,6 +52,7 @@ class Engine(Protocol):
         emulate: str | None,
         time_scale: float | None,
         should_stop: Callable[[], bool],
+        queue_s: float,
     ) -> Any:
         """A live run."""
 

@@ -11,9 +11,10 @@ import ipywidgets as ipw
 from labkit.errors import LabError
 from labkit.figures.run_names import setting_name
 from labkit.plan import STRATEGIES, Plan
+from labkit.train.train import MOST_QUEUE_S
 from labkit.workload import Workload
 from widgets.device_form import DeviceForm
-from widgets.fields import write
+from widgets.fields import count, write
 from widgets.markup import reason_lines
 from widgets.panel import DESCRIPTION, FULL
 from widgets.plan_form import GROUPS, LABELS, PlanForm
@@ -22,6 +23,7 @@ from widgets.recipe_form import RecipeForm
 from widgets.state import LabState
 
 STEPS = (4, 6, 8, 12, 20, 40, 60, 100, 200, 400, 600, 1000)
+LINE = "Wait for workers"
 MEASURED_STEPS, EMULATED_STEPS = 200, 12
 
 
@@ -34,6 +36,7 @@ class TrainSettings:
     steps: int
     emulate: str | None = None
     time_scale: float | None = None
+    queue_s: float = 0.0
 
 
 class TrainForm:
@@ -43,6 +46,7 @@ class TrainForm:
         widget: all of them, from top to bottom.
         recipe, split, clock: the parts, by what they are about.
         steps: optimiser steps.
+        queue_s: seconds that a run may wait for workers that others use.
     """
 
     def __init__(self, state: LabState) -> None:
@@ -54,8 +58,10 @@ class TrainForm:
             description="Steps", options=list(STEPS), value=MEASURED_STEPS,
             continuous_update=False, style=DESCRIPTION, layout=FULL,
         )  # fmt: skip
+        self.queue_s = count("Wait up to, s", 0, int(MOST_QUEUE_S), 0)
+        self.queue_s.tooltip = "wait in the line for workers that others use; 0 refuses the run"
         self._emulated = False
-        self._why = {group: ipw.HTML() for group in (*GROUPS, "Device")}
+        self._why = {group: ipw.HTML() for group in (*GROUPS, "Device", LINE)}
         self._why_strategies = ipw.HTML()
         self.groups = ipw.Accordion([self._group(name) for name in self._why], selected_index=None)
         self.groups.titles = tuple(self._why)
@@ -74,6 +80,8 @@ class TrainForm:
             controls = [*self.recipe.options.values(), *controls]
         if name == "Device":
             controls = self.clock.options
+        if name == LINE:
+            controls = [self.queue_s]
         return ipw.VBox([*controls, self._why[name]])
 
     @property
@@ -82,6 +90,7 @@ class TrainForm:
         return [
             self.recipe.workload, *self.recipe.options.values(), *self.split.main,
             *self.split.options.values(), self.steps, self.clock.clock, *self.clock.options,
+            self.queue_s,
         ]  # fmt: skip
 
     def on_change(self, poke: Callable[[], None]) -> None:
@@ -106,6 +115,7 @@ class TrainForm:
             steps=int(self.steps.value),
             emulate=emulate,
             time_scale=time_scale,
+            queue_s=float(self.queue_s.value),
         )
 
     def _follow(self) -> None:
@@ -124,7 +134,12 @@ class TrainForm:
 
     def render(self, *, active: bool) -> None:
         """Disable what cannot be chosen now, and say why; nothing moves while it is active."""
-        for control in (self.recipe.workload, *self.recipe.options.values(), self.steps):
+        for control in (
+            self.recipe.workload,
+            *self.recipe.options.values(),
+            self.steps,
+            self.queue_s,
+        ):
             write(control, "disabled", active)
         self.clock.render(active=active)
         try:
@@ -136,6 +151,8 @@ class TrainForm:
         for group, why in self._why.items():
             lines = self.clock.reasons() if group == "Device" else []
             chosen = self._chosen_device() if group == "Device" else []
+            if group == LINE and self.queue_s.value:
+                chosen = [f"up to {self.queue_s.value} s"]
             if group in GROUPS:
                 lines = self.split.reasons(group, attempt, values)
                 chosen = self.split.chosen(group, values)

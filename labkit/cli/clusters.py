@@ -36,16 +36,27 @@ def own_cluster(
 def wait_or_stop(run: Run) -> RunRecord:
     """The record of a run at its end; Control-C stops the run and keeps what it has done.
 
-    One that waits in the line leaves it.
+    Raises:
+        RunStopped: another client stopped it before it had done a step.
+        KeyboardInterrupt: it had done none, as it waited in the line; it has left that.
     """
     try:
         return wait_telling(run)
-    except KeyboardInterrupt:
+    except RunStopped as stopped:
+        return _done_so_far(run, stopped)
+    except KeyboardInterrupt as interrupt:
         run.stop()
         try:
             return run.wait()
         except RunStopped:
-            raise KeyboardInterrupt from None  # it has done nothing that could be kept
+            return _done_so_far(run, interrupt)
+
+
+def _done_so_far(run: Run, otherwise: BaseException) -> RunRecord:
+    record = run.view()
+    if not record.steps:
+        raise otherwise
+    return record
 
 
 def check_devices(needed: int, address: str | None) -> None:

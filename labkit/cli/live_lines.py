@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from labkit.cli.output import say
+from labkit.cluster.place_in_line import describe_place
 from labkit.errors import LabError
 from labkit.runs.record import RunRecord
 
@@ -80,17 +81,6 @@ def telling_place(cluster: Cluster, queue_s: float) -> Iterator[None]:
         ended.set()
         if queue_s:
             thread.join(END_S)
-
-
-def describe_place(position: int) -> str:
-    """``waiting: 2nd in the line for free workers``."""
-    return f"waiting: {ordinal(position)} in the line for free workers"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, ... 11th."""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
 def _tell_places(cluster: Cluster, ended: threading.Event) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from labkit.cli.live_lines import ordinal
+from labkit.cluster.place_in_line import ordinal
 from labkit.cluster.posted_run import FoundRun
 from labkit.reports import columns, describe_plan
 from labkit.runs.compare import Comparison, Row

@@ -35,7 +35,6 @@ Labkit = Callable[..., subprocess.CompletedProcess[str]]
         ("demo --out file", "'file' cannot be written"),
         ("open no_such_notebook.ipynb", "no_such_notebook.ipynb"),
         ("train --workload fruit --address tcp://127.0.0.1:9", "no Dask scheduler answers"),
-        ("runs live --address tcp://127.0.0.1:9", "no Dask scheduler answers at"),
         ("runs list --runs file", "'file' is a file; choose the folder of the runs"),
         ("runs show 2026", "run '2026' is unknown: there is none in runs"),
         ("runs fly", "No such command 'fly'"),

@@ -9,14 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labkit.cli import live_lines
-from labkit.cli.live_lines import LiveLines, ordinal
+from labkit.cli.live_lines import LiveLines
+from labkit.cluster.place_in_line import ordinal
 from labkit.cluster.security import make_certificate
 from labkit.plan import Plan
 from labkit.runs.record import RunRecord, Step
@@ -81,11 +82,11 @@ def test_live_runs_are_listed_followed_and_stopped_and_the_line_is_told(
 ) -> None:
     none = labkit(f"runs live {where}", cwd=tmp_path)
     assert (none.returncode, none.stdout[:12]) == (0, "no runs on t")
-    with (
-        running(f"{LONG} {where}", tmp_path, "first") as first,
-        running(f"{LONG} {where} --queue-s 300", tmp_path, "second") as second,
-    ):
+    with ExitStack() as commands:
+        first = commands.enter_context(running(f"{LONG} {where}", tmp_path, "first"))
         first.wait_for("samples/s")
+        queued = f"{LONG} {where} --queue-s 300"
+        second = commands.enter_context(running(queued, tmp_path, "second"))
         second.wait_for("waiting: 1st in the line for free workers")
         listed = labkit(f"runs live {where} --json", cwd=tmp_path)
         runs = json.loads(listed.stdout)["runs"]
