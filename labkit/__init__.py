@@ -15,6 +15,8 @@ from labkit.plan import Plan
 from labkit.preprocess.dataset import Dataset
 from labkit.preprocess.preprocess import preprocess
 from labkit.runs.curve import Curve
+from labkit.runs.follow import follow
+from labkit.runs.found import runs_on
 from labkit.runs.record import RunRecord
 from labkit.runs.run import Run
 from labkit.runs.step_effect import step_effect
@@ -31,8 +33,10 @@ __all__ = [
     "Run",
     "RunRecord",
     "Workload",
+    "follow",
     "launch",
     "preprocess",
+    "runs_on",
     "step_effect",
     "sweep",
     "train",

@@ -53,6 +53,7 @@ class Engine(Protocol):
         time_scale: float | None,
         max_restarts: int,
         should_stop: Callable[[], bool],
+        queue_s: float,
     ) -> Any:
         """A live run."""
 

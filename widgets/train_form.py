@@ -11,9 +11,10 @@ import ipywidgets as ipw
 from labkit.errors import LabError
 from labkit.figures.run_names import setting_name
 from labkit.plan import STRATEGIES, Plan
+from labkit.train.train import MOST_QUEUE_S
 from labkit.workload import Workload
 from widgets.device_form import DeviceForm
-from widgets.fields import write
+from widgets.fields import count, write
 from widgets.markup import reason_lines
 from widgets.panel import DESCRIPTION, FULL, int_slider
 from widgets.plan_form import GROUPS, LABELS, PlanForm
@@ -22,6 +23,7 @@ from widgets.recipe_form import RecipeForm
 from widgets.state import LabState
 
 STEPS = (4, 6, 8, 12, 20, 40, 60, 100, 200, 400, 600, 1000)
+LINE = "Wait for workers"
 MEASURED_STEPS, EMULATED_STEPS = 200, 12
 RESTARTS, MOST_RESTARTS = 10, 20  # more than elsewhere: a class kills one rank after another
 
@@ -36,6 +38,7 @@ class TrainSettings:
     emulate: str | None = None
     time_scale: float | None = None
     max_restarts: int = RESTARTS
+    queue_s: float = 0.0
 
 
 class TrainForm:
@@ -46,6 +49,7 @@ class TrainForm:
         recipe, split, clock: the parts, by what they are about.
         steps: optimiser steps.
         restarts: how often the run goes on after a failure.
+        queue_s: seconds that a run may wait for workers that others use.
     """
 
     def __init__(self, state: LabState) -> None:
@@ -59,8 +63,10 @@ class TrainForm:
         )  # fmt: skip
         self.restarts = int_slider("Restarts", 0, MOST_RESTARTS, RESTARTS)
         self.restarts.tooltip = "how often the run goes on by itself after a failure"
+        self.queue_s = count("Wait up to, s", 0, int(MOST_QUEUE_S), 0)
+        self.queue_s.tooltip = "wait in the line for workers that others use; 0 refuses the run"
         self._emulated = False
-        self._why = {group: ipw.HTML() for group in (*GROUPS, "Device", "Failures")}
+        self._why = {group: ipw.HTML() for group in (*GROUPS, "Device", "Failures", LINE)}
         self._why_strategies = ipw.HTML()
         self.groups = ipw.Accordion([self._group(name) for name in self._why], selected_index=None)
         self.groups.titles = tuple(self._why)
@@ -81,6 +87,8 @@ class TrainForm:
             controls = self.clock.options
         if name == "Failures":
             controls = [self.restarts]
+        if name == LINE:
+            controls = [self.queue_s]
         return ipw.VBox([*controls, self._why[name]])
 
     @property
@@ -90,6 +98,7 @@ class TrainForm:
             self.recipe.workload, *self.recipe.options.values(), *self.split.main,
             *self.split.options.values(), self.steps, self.clock.clock, *self.clock.options,
             self.restarts,
+            self.queue_s,
         ]  # fmt: skip
 
     def on_change(self, poke: Callable[[], None]) -> None:
@@ -115,6 +124,7 @@ class TrainForm:
             emulate=emulate,
             time_scale=time_scale,
             max_restarts=int(self.restarts.value),
+            queue_s=float(self.queue_s.value),
         )
 
     def _follow(self) -> None:
@@ -138,6 +148,7 @@ class TrainForm:
             *self.recipe.options.values(),
             self.steps,
             self.restarts,
+            self.queue_s,
         ):
             write(control, "disabled", active)
         self.clock.render(active=active)
@@ -150,6 +161,8 @@ class TrainForm:
         for group, why in self._why.items():
             lines = self.clock.reasons() if group == "Device" else []
             chosen = self._chosen_device() if group == "Device" else []
+            if group == LINE and self.queue_s.value:
+                chosen = [f"up to {self.queue_s.value} s"]
             if group in GROUPS:
                 lines = self.split.reasons(group, attempt, values)
                 chosen = self.split.chosen(group, values)

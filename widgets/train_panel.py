@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from labkit.cluster.place_in_line import describe_place
 from labkit.errors import LabError
 from labkit.figures.remark import remark_on
 from labkit.runs.record import RunRecord
@@ -123,6 +124,7 @@ class TrainPanel(Panel):
             time_scale=settings.time_scale,
             max_restarts=settings.max_restarts,
             should_stop=self.job.stop_event.is_set,
+            queue_s=settings.queue_s,
         )
         self.state.run = run
         while not run.done:
@@ -188,6 +190,9 @@ class TrainPanel(Panel):
         checking = self.job.active and self.job.name == "check"
         self.stop_button.disabled = self.job.state != "running"
         said_now = "" if self.state.cluster else "Launch workers first."
+        if self._training and self.state.run is not None:
+            position = self.state.run.view().queue_position
+            said_now = f"{describe_place(position)}." if position else said_now
         if checking:
             said_now = f"Repeating {len(self.state.run.view().steps)} steps in one process ..."
         self.render_message(note(said_now, "Training"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.cli.live_lines import wait_telling
 from labkit.cli.output import say
-from labkit.errors import SettingError
+from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
 
 if TYPE_CHECKING:
@@ -17,22 +19,44 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def own_cluster(num_workers: int, address: str | None) -> Iterator[Cluster]:
+def own_cluster(
+    num_workers: int, address: str | None, security: Path | None = None
+) -> Iterator[Cluster]:
     """A cluster for one command, closed when it ends; with an address, the workers there."""
     from labkit.cluster.launch import launch
 
-    with launch(num_workers if address is None else None, address=address) as cluster:
+    if address is None and security is not None:
+        raise SettingError(f"--security {security} is for a running cluster; give its --address")
+    wanted = num_workers if address is None else None
+    with launch(wanted, address=address, security=security) as cluster:
         say(f"{cluster.why}. {cluster.backend_why}.")
         yield cluster
 
 
 def wait_or_stop(run: Run) -> RunRecord:
-    """The record of a run at its end; Control-C stops the run and keeps what it has done."""
+    """The record of a run at its end; Control-C stops the run and keeps what it has done.
+
+    Raises:
+        RunStopped: another client stopped it before it had done a step.
+        KeyboardInterrupt: it had done none, as it waited in the line; it has left that.
+    """
     try:
-        return run.wait()
-    except KeyboardInterrupt:
+        return wait_telling(run)
+    except RunStopped as stopped:
+        return _done_so_far(run, stopped)
+    except KeyboardInterrupt as interrupt:
         run.stop()
-        return run.wait()
+        try:
+            return run.wait()
+        except RunStopped:
+            return _done_so_far(run, interrupt)
+
+
+def _done_so_far(run: Run, otherwise: BaseException) -> RunRecord:
+    record = run.view()
+    if not record.steps:
+        raise otherwise
+    return record
 
 
 def check_devices(needed: int, address: str | None) -> None:

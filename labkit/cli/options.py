@@ -68,10 +68,38 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-address = click.option("--address", help="Use the Dask scheduler that runs there.")
+queue_s = click.option(
+    "--queue-s",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait in the line for workers that others use, at most so long.",
+)
 workload = click.option(
     "--workload", required=True, metavar="NAME", help=f"One of {', '.join(WORKLOADS)}."
 )
+
+
+def address(command: Command) -> Command:
+    """Where a cluster runs already, and the certificate for it."""
+    at = click.option("--address", help="Use the Dask scheduler that runs there.")
+    return at(_security(command))
+
+
+def required_address(command: Command) -> Command:
+    """The same for what only looks at a cluster."""
+    at = click.option("--address", required=True, help="Of the Dask scheduler.")
+    return at(_security(command))
+
+
+def _security(command: Command) -> Command:
+    return click.option(
+        "--security",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Certificate and key for a tls:// address, as PEM; else those of Dask's settings.",
+    )(command)
 
 
 def workload_or_resumed(command: Command) -> Command:

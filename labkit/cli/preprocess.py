@@ -55,6 +55,7 @@ def preprocess_command(
     out: Path,
     workers: int,
     address: str | None,
+    security: Path | None,
     as_json: bool,
     **more: Any,
 ) -> None:
@@ -72,7 +73,7 @@ def preprocess_command(
     named = check_steps(steps.split(","))
     if address is None and sources:
         check_sources(sources, chosen)
-    with own_cluster(workers, address) as cluster:
+    with own_cluster(workers, address, security) as cluster:
         dataset = preprocess(
             list(sources) or None,
             cluster=cluster,

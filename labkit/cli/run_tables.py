@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from labkit.cluster.place_in_line import ordinal
+from labkit.cluster.posted_run import FoundRun
 from labkit.reports import columns, describe_plan
 from labkit.runs.compare import Comparison, Row
 from labkit.runs.curve import Curve
@@ -13,6 +16,7 @@ from labkit.runs.repeat import LossDifferences
 from labkit.runs.store import Entry
 
 MINUTE = "%Y-%m-%d %H:%M"
+SECOND = "%Y-%m-%d %H:%M:%S"
 _WORDS = ("kind", "workload", "strategy", "strategies", "scaling", "plan", "status", "note")
 
 
@@ -72,6 +76,32 @@ def _sweeps_table(sweeps: Sequence[CurveEntry]) -> str:
         for sweep in sweeps
     ]
     return columns(rows, left=_WORDS)
+
+
+def live_table(found: Sequence[FoundRun], address: str) -> str:
+    """Runs of all clients of a scheduler, the oldest first."""
+    if not found:
+        return f"no runs on {address}"
+    rows: list[tuple[str, ...]] = [
+        ("run", "since", "kind", "workload", "strategy", "workers", "status", "step", "owner"),
+    ]
+    for run in found:
+        place = f", {ordinal(run.position)} in the line" if run.position else ""
+        step = f"{run.step} of {run.planned_steps}" if run.planned_steps else str(run.step)
+        rows.append(
+            (
+                run.run,
+                datetime.fromtimestamp(run.since_s).strftime(SECOND),
+                run.kind,
+                run.workload,
+                run.strategy,
+                str(run.world_size),
+                f"{run.status}{place}",
+                step,
+                f"{run.user} on {run.host} (process {run.pid})",
+            )
+        )
+    return columns(rows, left=(*_WORDS, "since", "owner"))
 
 
 def compare_table(comparison: Comparison) -> str:

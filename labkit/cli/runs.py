@@ -1,4 +1,7 @@
-"""``labkit runs``: what was kept. List, show, compare, export, note, delete, repeat."""
+"""``labkit runs``: what was kept. List, show, compare, export, note, delete, repeat.
+
+Runs that are live on a scheduler: see ``live_runs``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import click
 
 from labkit.cli import options
 from labkit.cli.clusters import check_devices, own_cluster, wait_or_stop
+from labkit.cli.live_runs import follow_command, live_command, stop_command
 from labkit.cli.output import answer, say
 from labkit.errors import SettingError
 
@@ -27,6 +31,10 @@ class _ListByDefault(click.Group):
 @click.group("runs", cls=_ListByDefault)
 def runs_group() -> None:
     """The runs that were kept; a RUN may be shortened to a beginning that no other has."""
+
+
+for live in (live_command, follow_command, stop_command):
+    runs_group.add_command(live)
 
 
 def _stored(command: Command) -> Command:
@@ -152,7 +160,13 @@ def delete_command(*, run: str, yes: bool, runs: Path, as_json: bool) -> None:
 @options.address
 @_stored
 def repeat_command(
-    *, run: str, single: bool, address: str | None, runs: Path, as_json: bool
+    *,
+    run: str,
+    single: bool,
+    address: str | None,
+    security: Path | None,
+    runs: Path,
+    as_json: bool,
 ) -> None:
     """Train RUN once more and say how far the losses are apart."""
     from labkit.cli.run_tables import repeat_table
@@ -164,7 +178,7 @@ def repeat_command(
     plan = stored_plan(record, single=single)
     plan.validate(stored_workload(record))
     check_devices(plan.world_size, address)
-    with own_cluster(plan.world_size, address) as cluster:
+    with own_cluster(plan.world_size, address, security) as cluster:
         again = wait_or_stop(repeat(record, cluster, single=single))
     again.repeats = record.run
     say(f"record: {store.save(again)}")

@@ -9,6 +9,7 @@ import click
 
 from labkit.cli import options
 from labkit.cli.clusters import check_emulation, own_cluster
+from labkit.cli.live_lines import telling_place
 from labkit.cli.output import answer, say, tell_progress
 from labkit.plan import STRATEGIES
 from labkit.runs.curve import Scaling
@@ -39,6 +40,7 @@ from labkit.runs.record import RunRecord
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the picture.")
 @options.runs
 @options.address
+@options.queue_s
 @options.as_json
 def sweep_command(
     *,
@@ -53,6 +55,8 @@ def sweep_command(
     out: Path | None,
     runs: Path,
     address: str | None,
+    security: Path | None,
+    queue_s: float,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -63,6 +67,7 @@ def sweep_command(
     from labkit.runs.store import RunStore
     from labkit.runs.sweep import sweep
     from labkit.runs.sweep_plan import plan_sweep, sweep_length
+    from labkit.train.train import check_queue
 
     chosen = options.workload_from(workload, settings)
     names = tuple(name.strip() for name in strategies.split(",") if name.strip())
@@ -70,6 +75,7 @@ def sweep_command(
     points = plan_sweep(chosen, names, devices, scaling=scaling, num_workers=limit)
     check_emulation(emulate, time_scale, [point.plan for point in points])
     sweep_length(steps, repeats, emulated=emulate is not None)
+    check_queue(queue_s)
     for folder in (out, runs):
         if folder is not None:
             check_folder(folder)
@@ -78,7 +84,10 @@ def sweep_command(
     def keep(record: RunRecord) -> None:
         store.save(record)
 
-    with own_cluster(max(devices), address) as cluster:
+    with (
+        own_cluster(max(devices), address, security) as cluster,
+        telling_place(cluster, queue_s),
+    ):
         curve = sweep(
             chosen,
             cluster=cluster,
@@ -91,6 +100,7 @@ def sweep_command(
             time_scale=time_scale,
             on_record=keep,
             on_update=tell_progress(),
+            queue_s=queue_s,
         )
     name = CurveStore(runs).save(curve)
     say(f"records and curve in {runs}: {name}")

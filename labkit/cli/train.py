@@ -9,6 +9,7 @@ import click
 
 from labkit.cli import options
 from labkit.cli.clusters import check_devices, check_emulation, own_cluster, wait_or_stop
+from labkit.cli.live_lines import telling_place
 from labkit.cli.output import answer, say
 from labkit.cluster.supervision import OnFailure
 from labkit.errors import SettingError
@@ -48,6 +49,7 @@ from labkit.workload import Workload
 )
 @options.runs
 @options.address
+@options.queue_s
 @options.as_json
 def train_command(
     *,
@@ -63,6 +65,8 @@ def train_command(
     on_failure: OnFailure,
     runs: Path,
     address: str | None,
+    security: Path | None,
+    queue_s: float,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -71,32 +75,35 @@ def train_command(
     from labkit.reports import check_folder, train_table
     from labkit.runs.store import RunStore
     from labkit.train.resume_check import check_every
-    from labkit.train.train import check_length, train
+    from labkit.train.train import check_length, check_queue, train
 
     chosen, plan = _what(workload, resume, runs, settings)
     check_length(steps, epochs)
     check_every(checkpoint_every)
+    check_queue(queue_s)
     RestartPolicy(max_restarts=max_restarts, on_failure=on_failure)
     check_emulation(emulate, time_scale, [plan])
     if devices is not None:
         check_devices(devices, address)
     plan.validate(chosen, None if address else devices or most_workers())
     check_folder(runs)
-    with own_cluster(devices or plan.world_size, address) as cluster:
-        run = train(
-            chosen,
-            plan,
-            cluster,
-            steps=steps,
-            epochs=epochs,
-            emulate=emulate,
-            time_scale=time_scale,
-            checkpoint_every=checkpoint_every,
-            max_restarts=max_restarts,
-            on_failure=on_failure,
-            resume=resume,
-            runs=runs,
-        )
+    with own_cluster(devices or plan.world_size, address, security) as cluster:
+        with telling_place(cluster, queue_s):
+            run = train(
+                chosen,
+                plan,
+                cluster,
+                steps=steps,
+                epochs=epochs,
+                emulate=emulate,
+                time_scale=time_scale,
+                checkpoint_every=checkpoint_every,
+                max_restarts=max_restarts,
+                on_failure=on_failure,
+                resume=resume,
+                runs=runs,
+                queue_s=queue_s,
+            )
         record = wait_or_stop(run)
     say(f"record: {RunStore(runs).save(record)}")
     answer(record.to_json(), as_json, lambda: train_table(record))

@@ -53,6 +53,7 @@ class Cluster:
         folder: private folder on the workers' host for data, removed when the cluster closes.
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
+        stop_asked: by run, called with who when another client of the scheduler asks it to stop.
         ranks_use: the backend and device of the ranks.
         trusted_network: over which ranks on several hosts may talk; empty keeps a run on one host.
         shares_files: whether all hosts see what any of them writes into ``folder``.
@@ -81,6 +82,7 @@ class Cluster:
         self._closing = False
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
+        self.stop_asked: dict[str, Callable[[str], None]] = {}
         self.ranks_use: Backend = ON_CORES
         self.trusted_network = ""
         self.shares_files = True
@@ -211,6 +213,7 @@ class Cluster:
         *args: Any,
         timeout_s: float | None = None,
         queue_s: float = 0.0,
+        on_start: Callable[[Gang], None] = lambda gang: None,
     ) -> list[Any]:
         """Call ``function(context, *args)`` on ranks and wait for the results.
 
@@ -220,6 +223,7 @@ class Cluster:
             num_ranks: ranks, one per worker, between 1 and the number of workers.
             timeout_s: seconds after which the ranks are ended; ``None`` waits for them.
             queue_s: seconds that they may wait for free workers.
+            on_start: called with their gang before they are waited for.
         Returns:
             The results by rank.
         Raises:
@@ -228,6 +232,7 @@ class Cluster:
             TimeoutError: they took longer than ``timeout_s``.
         """
         gang = self.start_ranks(function, num_ranks, args, queue_s=queue_s)
+        on_start(gang)
         try:
             return gang.wait(timeout_s)
         except (TimeoutError, KeyboardInterrupt):
@@ -293,6 +298,10 @@ class Cluster:
     def _take_events(self, event: tuple[float, Any]) -> None:
         """On the client's IO thread: hand a batch of rank events to its gang; nothing else."""
         message = event[1]
+        if "stop_by" in message:
+            if (stop := self.stop_asked.get(message["run"])) is not None:
+                stop(message["stop_by"])
+            return
         gang = self._gangs.get(message["run"])
         if gang is not None:
             gang.inbox.put(("events", message["rank"], message["events"]))

@@ -16,6 +16,7 @@ from labkit.cluster.addresses import check_network, look_for_interface
 from labkit.cluster.backend import ON_CORES, Backend, choose_backend
 from labkit.cluster.capacity import check_memory, choose_kind
 from labkit.cluster.cluster import Cluster, ClusterKind, close_owned, worker_addresses
+from labkit.cluster.connect import CONNECT_S, connect
 from labkit.cluster.devices import DeviceKind, Devices, find_devices
 from labkit.cluster.fork_server import OWNER_FILE
 from labkit.cluster.launch_errors import (
@@ -24,7 +25,7 @@ from labkit.cluster.launch_errors import (
     logs_of,
     script_note,
 )
-from labkit.cluster.security import check_security, warn_of_plain
+from labkit.cluster.security import warn_of_plain
 from labkit.cluster.shared_files import find_home, make_shared_folder, stay_at_home
 from labkit.errors import ClusterError, LabError, SettingError
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from distributed import Client, Security
     from distributed.deploy.spec import SpecCluster
 
-CONNECT_S = 10.0
 LEAST_LIMIT_BYTES = 400_000_000
 
 logger = logging.getLogger(__name__)
@@ -198,22 +198,8 @@ def _connect(
     timeout_s: float,
 ) -> Cluster:
     """Use the workers of a running scheduler; they stay when the lab goes."""
-    from distributed import Client
-
     deadline = time.monotonic() + timeout_s
-    checked = check_security(address, security)
-    try:
-        client = Client(
-            address,
-            timeout=min(timeout_s, CONNECT_S),
-            security=checked,
-            set_as_default=False,
-        )
-    except (OSError, ValueError, TypeError) as error:
-        raise SettingError(
-            f"no Dask scheduler answers at {address!r} ({error}); give the address that the "
-            "scheduler printed, such as tls://10.0.0.1:8786"
-        ) from error
+    client = connect(address, security, min(timeout_s, CONNECT_S))
     try:
         try:
             client.wait_for_workers(num_workers or 1, timeout=max(0.1, deadline - time.monotonic()))

@@ -54,3 +54,14 @@ class Share(NamedTuple):
     kept: bool  # whether runs have workers, or are about to
     restricted: bool  # whether tasks must not go to any other worker
     silent: list[str]  # workers that have some of the tasks, and have not been heard for a while
+
+
+def describe_place(position: int) -> str:
+    """``waiting: 2nd in the line for free workers``."""
+    return f"waiting: {ordinal(position)} in the line for free workers"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, ... 11th."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"

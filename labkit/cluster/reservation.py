@@ -184,6 +184,30 @@ def leave(name: str, *, dask_scheduler: Scheduler) -> None:
     desk.turn_until_s = desk.shared_s = 0.0
 
 
+def whereabouts(run: str, client: str, scheduler: Scheduler) -> tuple[str, tuple[str, ...], int]:
+    """Which attempt at a run holds workers, which ones, and the run's place in the line, or 0.
+
+    Args:
+        run: its identifier.
+        client: of a run that is being prepared, that of its owner: the place of what prepares it
+            counts, the first one of the client; else empty.
+    """
+    desk = _desk(scheduler)
+    for gang, (_, workers) in desk.held.items():
+        if gang.partition(".")[0] == run:
+            return gang, workers, 0
+    names = [name for name in desk.line if name.partition(".")[0] == run]
+    names += [name for name, ticket in desk.line.items() if ticket.client == client]
+    if not names:
+        return "", (), 0
+    return "", (), len(_before(names[0], desk, _running(scheduler))) + 1
+
+
+def place_of(client: str, *, dask_scheduler: Scheduler) -> int:
+    """The first place in the line that a client has, 0 for none."""
+    return whereabouts("", client, dask_scheduler)[2]
+
+
 def _desk(scheduler: Scheduler) -> _Desk:
     """The scheduler's one desk, without what belongs to clients that are gone."""
     desk: _Desk = scheduler.extensions.setdefault(STATE, _Desk())

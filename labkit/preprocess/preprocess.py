@@ -54,6 +54,7 @@ def preprocess(
     resume: bool = False,
     on_progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    queue_s: float = 0.0,
 ) -> Dataset:
     """Take raw sources through the five steps to training shards, on the cluster's workers.
 
@@ -85,6 +86,8 @@ def preprocess(
         on_progress: called in this thread as ``(step, tasks done, tasks, report so far)``; the
             steps are ``"sources"`` and those of ``report.STEPS``.
         should_stop: polled; preprocessing ends when it says so.
+        queue_s: seconds that it may wait for its turn, beyond two minutes, while runs hold all
+            workers.
     Returns:
         The dataset; nothing of it is in this process but its manifest and its report.
     Raises:
@@ -112,7 +115,11 @@ def preprocess(
     chosen = chosen_spec(spec, label, key, settings, has_sources=paths is not None)
     report = Report()
     on_cluster = OnCluster(
-        cluster.client, report=report.values, on_progress=on_progress, should_stop=should_stop
+        cluster.client,
+        report=report.values,
+        on_progress=on_progress,
+        should_stop=should_stop,
+        queue_s=queue_s,
     )
     executor: Executor = on_cluster
     draft = folders.name_draft(target, resumable=resume)
@@ -150,14 +157,18 @@ def preprocess(
 
 
 def dataset_for(
-    name: str, *, cluster: WorkerCluster, should_stop: Callable[[], bool] | None = None
+    name: str,
+    *,
+    cluster: WorkerCluster,
+    should_stop: Callable[[], bool] | None = None,
+    queue_s: float = 0.0,
 ) -> Dataset:
     """The bundled dataset of that name, prepared once for each cluster.
 
     Args:
         name: ``"fruit"``, ``"flights"``, ``"digits"`` or ``"text"``.
         cluster: where it is prepared and kept, in the cluster's temporary folder.
-        should_stop: as in ``preprocess``.
+        should_stop, queue_s: as in ``preprocess``.
     Raises:
         SettingError: no bundled dataset has that name.
         ClusterError: as in ``preprocess``.
@@ -168,12 +179,14 @@ def dataset_for(
     from labkit.preprocess.tasks import OnCluster
 
     target = f"{cluster.folder}/datasets/{name}"
-    executor = OnCluster(cluster.client)
+    executor = OnCluster(cluster.client, should_stop=should_stop, queue_s=queue_s)
     if name not in PREPROCESSED:
         manifest = executor.call(prepare_once, name, target)
         return Dataset(name=name, folder=target, manifest=manifest, report=_bare_report(manifest))
     found: Dataset | None = executor.call(find_dataset, target)
-    return found or preprocess(cluster=cluster, spec=name, out=target, should_stop=should_stop)
+    return found or preprocess(
+        cluster=cluster, spec=name, out=target, should_stop=should_stop, queue_s=queue_s
+    )
 
 
 def find_dataset(folder: str) -> Dataset | None:

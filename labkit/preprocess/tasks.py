@@ -89,6 +89,7 @@ class OnCluster:
         on_progress: called in this thread as ``(step, done, total, report so far)``.
         should_stop: polled ten times a second.
         stall_s: seconds without a finished task after which the cluster is given up.
+        queue_s: seconds that a single task may wait for its turn while runs hold all workers.
     """
 
     def __init__(
@@ -99,12 +100,14 @@ class OnCluster:
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
         stall_s: float = STALL_S,
+        queue_s: float = 0.0,
     ) -> None:
         self._client = client
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._stall_s = stall_s
         self._futures: set[Any] = set()  # of tasks that the scheduler knows of
+        self._queue_s = queue_s
         self._share = TaskShare(client)
         self._report = {} if report is None else report
         self._step, self._done, self._total = "start", 0, 0
@@ -119,10 +122,12 @@ class OnCluster:
         self._total += more
 
     def call(self, function: Callable[..., Any], /, *values: Any, **settings: Any) -> Any:
-        """Submit one task and wait for its result; ``should_stop`` is not asked.
+        """Submit one task and wait for its result.
+
+        ``should_stop`` is asked only while runs hold all workers.
 
         Raises:
-            ClusterError: as in ``map``.
+            RunStopped, ClusterError: as in ``map``.
         """
         self._require_open()
         return self._results([partial(function, *values, **settings)], mapped=False)[0]
@@ -173,8 +178,10 @@ class OnCluster:
         waiting = deque(range(len(calls)))
         pending: dict[Any, int] = {}
         last_done_s = time.monotonic()
+        queue_until_s = last_done_s + (float("inf") if mapped else self._queue_s)
         while waiting or pending:
-            if mapped and self._should_stop is not None and self._should_stop():
+            stoppable = mapped or self._share.kept_out
+            if stoppable and self._should_stop is not None and self._should_stop():
                 raise RunStopped(f"preprocessing was stopped in step {self._step}")
             for future in self._stuck(pending):
                 waiting.appendleft(pending.pop(future))
@@ -185,7 +192,7 @@ class OnCluster:
             if not pending:
                 time.sleep(POLL_S)
                 self._require_open()
-                if mapped and self._share.kept_out:
+                if self._share.kept_out and time.monotonic() < queue_until_s:
                     last_done_s = time.monotonic()  # its turn comes when a run ends
                 self._check_stall(time.monotonic() - last_done_s)
                 continue

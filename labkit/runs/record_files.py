@@ -75,7 +75,7 @@ def load_without_spans(folder: Path) -> RunRecord:
         SettingError: as ``load_record``.
     """
     try:
-        record = _record_from(json.loads((folder / RECORD_FILE).read_text()))
+        record = record_from_values(json.loads((folder / RECORD_FILE).read_text()))
         _check_parquet(folder / SPANS_FILE)
     except _UNREADABLE as error:
         raise _unreadable(folder, error) from error
@@ -98,7 +98,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}{PARTIAL}")
 
 
-def _record_from(values: dict[str, Any]) -> RunRecord:
+def record_from_values(values: dict[str, Any]) -> RunRecord:
     """A record from plain values; raises one of ``_UNREADABLE`` where they are not a record's."""
     known = {f.name for f in fields(RunRecord)}
     record = RunRecord(**{name: value for name, value in values.items() if name in known})

@@ -7,15 +7,15 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
-from copy import copy
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.dataset_on_hosts import reach_all_hosts
 from labkit.runs.attribution import attribute
 from labkit.runs.lateness import describe_emulation, judge_lateness
-from labkit.runs.record import Load, RunRecord, Span, Status, Step
+from labkit.runs.live_record import later, snapshot, take_event
+from labkit.runs.record import RunRecord, Status
 from labkit.runs.recovery import Recovery
 from labkit.train.checkpoint_files import remove_passing
 
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from labkit.plan import Plan
     from labkit.preprocess.dataset import Dataset
     from labkit.project.forecast import Forecast
+    from labkit.runs.posting import Posting
     from labkit.runs.restart_policy import RestartPolicy
     from labkit.train.job import RankResult, TrainJob
 
-MOST_LOADS = 20_000  # newest samples that are kept
-MOST_CHECKPOINTS = 1_000  # newest ones that the record tells of
-LIVE_SPANS = 4_000  # newest spans that a live view holds; the final record holds them all
 WARMUP_STEPS = 2
 EMULATED_WARMUP_STEPS = 1  # the declared device needs none; the first step meets cold caches
 PACKAGES = ("labkit", "torch", "dask", "distributed", "numpy")
@@ -55,8 +53,8 @@ class Run:
         dataset: Dataset,
         expect: Callable[[Plan], Forecast],
         policy: RestartPolicy,
+        posting: Posting,
         queue_s: float = 0.0,
-        run: str = "",
     ) -> None:
         expected = expect(job.plan)
         self.cluster = cluster
@@ -70,7 +68,7 @@ class Run:
         self._expect = expect
         self._device_s = 0.0  # of an emulated run: what earlier attempts took on the device's clock
         self._record = RunRecord(
-            run="",
+            run=posting.run,
             workload=job.workload.to_dict(),
             plan=job.plan.to_dict(),
             strategy=job.plan.strategy,
@@ -94,6 +92,8 @@ class Run:
             },
             versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
         )
+        self._posting = posting
+        posting.note(self._record)
         self._recovery = Recovery(
             cluster,
             job,
@@ -106,8 +106,9 @@ class Run:
             on_restart=self._note_restart,
             on_end=self._finish,
             origin_s=origin_s,
-            run=run,
+            run=posting.run,
         )
+        posting.on_stop(self.stop)
 
     # -- live ----------------------------------------------------------------------------------
 
@@ -129,19 +130,11 @@ class Run:
     def view(self) -> RunRecord:
         """What is known now: a snapshot that later events do not change."""
         with self._lock:
-            snapshot = copy(self._record)
-            snapshot.steps = list(self._record.steps)
-            snapshot.spans = list(self._record.spans)
-            snapshot.load = list(self._record.load)
-            snapshot.checkpoints = list(self._record.checkpoints)
-            snapshot.startup_s = dict(self._record.startup_s)
-            snapshot.recoveries = [dict(entry) for entry in self._record.recoveries]
-            snapshot.attacks = list(self._record.attacks)
-            snapshot.leaders = [dict(leader) for leader in self._record.leaders]
-        if snapshot.status in ("starting", "running"):
-            snapshot.status = self._recovery.status
-            snapshot.queue_position = self._recovery.gang.position
-        return snapshot
+            seen = snapshot(self._record)
+        if seen.status in ("starting", "running"):
+            seen.status = self._recovery.status
+            seen.queue_position = self._recovery.gang.position
+        return seen
 
     def stop(self) -> None:
         """Ask the ranks to stop on the same step; returns at once."""
@@ -241,21 +234,7 @@ class Run:
 
     def _take(self, rank: int, event: dict[str, Any]) -> None:
         with self._lock:
-            if event["type"] == "steps":
-                self._record.steps += self._later(Step(*step) for step in event["steps"])
-            elif event["type"] == "spans":
-                self._record.spans += [Span(*span) for span in event["spans"]]
-                del self._record.spans[:-LIVE_SPANS]
-            elif event["type"] == "checkpoint":
-                self._record.checkpoints.append({k: v for k, v in event.items() if k != "type"})
-                del self._record.checkpoints[:-MOST_CHECKPOINTS]
-            elif event["type"] == "load":
-                self._record.load.append(Load(*event["load"]))
-                del self._record.load[:-MOST_LOADS]
-
-    def _later(self, steps: Iterable[Step]) -> list[Step]:
-        """Steps of an attempt on the clock of the run: that of a device begins anew with each."""
-        return [step._replace(end_s=step.end_s + self._device_s) for step in steps]
+            take_event(self._record, event, self._device_s)
 
     def _note_restart(self, job: TrainJob) -> None:
         """Fresh ranks go on from the steps that the record has, maybe under a smaller plan."""
@@ -268,6 +247,8 @@ class Run:
             record.world_size = job.plan.world_size
             record.memory_bytes["formula"] = [dict(parts) for parts in expected.memory or ()]
             record.ideal = expected.to_dict()
+            seen = snapshot(record)
+        self._posting.note(seen)
 
     def _finish(self, gang: Gang, error: Exception | None) -> None:
         """Complete the record from what the ranks returned, or from why they could not."""
@@ -288,6 +269,7 @@ class Run:
                 record.error = str(error)
             if record.steps and "first_step" not in record.startup_s:
                 record.startup_s["first_step"] = record.steps[0].end_s
+        self._posting.end(record)
 
     def _complete(self, results: list[RankResult]) -> None:
         from labkit.train.job import merge_steps
@@ -295,7 +277,7 @@ class Run:
         record, first = self._record, results[0]
         begun = first.steps[0].step if first.steps else self.job.num_steps
         kept = [step for step in record.steps if step.step < begun]
-        record.steps = kept + self._later(merge_steps(results))
+        record.steps = kept + later(merge_steps(results), self._device_s)
         record.spans = sorted(
             (span for result in results for span in result.spans), key=lambda s: s.start_s
         )

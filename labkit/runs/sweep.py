@@ -56,6 +56,7 @@ def sweep(
     on_record: Callable[[RunRecord], None] | None = None,
     on_update: Callable[[Curve], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    queue_s: float = 0.0,
 ) -> Curve:
     """Measure throughput and speedup of strategies over device counts.
 
@@ -79,6 +80,8 @@ def sweep(
         dataset: from ``labkit.preprocess``; ``None`` takes the workload's bundled one.
         on_update: called in this thread with the curve whenever a point has changed.
         should_stop: asked while runs are live; once true, the curve so far is returned.
+        queue_s: seconds that each run may wait in the line for its workers, as in ``train``; runs
+            of others then come between those of this sweep.
     Returns:
         The curve, its points with spread.
     Raises:
@@ -110,13 +113,13 @@ def sweep(
         planned_points=len(points),
     )
     try:
-        dataset = dataset or bundled_dataset(workload, cluster, should_stop)
+        dataset = dataset or bundled_dataset(workload, cluster, should_stop, queue_s)
     except RunStopped:
         return curve
     for point in points:
         check_data(point.workload, point.plan, dataset)
     if device is not None:
-        profile = profile_of(workload, dataset, cluster)
+        profile = profile_of(workload, dataset, cluster, queue_s)
         planned = [(point.plan, point.workload) for point in points]
         time_scale = time_scale or choose_time_scale(
             profile, device, workload, planned, cluster.num_shared_cores
@@ -132,6 +135,7 @@ def sweep(
         single_batch=workload.global_batch,
         on_record=on_record,
         should_stop=should_stop,
+        queue_s=queue_s,
     )
     _measure(curve, workload, points, run_once, on_update)
     return curve
@@ -176,6 +180,7 @@ def _run(
     single_batch: int,
     on_record: Callable[[RunRecord], None] | None,
     should_stop: Callable[[], bool] | None,
+    queue_s: float,
 ) -> RunRecord | None:
     """One run to its end; None when the user stopped it."""
     if should_stop is not None and should_stop():
@@ -191,6 +196,7 @@ def _run(
         time_scale=time_scale,
         single_batch=single_batch,
         checkpoint_every=0,  # they would be measured as well
+        queue_s=queue_s,
     )
     while True:
         try:

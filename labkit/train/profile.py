@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from labkit.cluster.rank_context import RankContext
@@ -11,13 +12,18 @@ from labkit.workload import Workload
 
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
+    from labkit.cluster.gang import Gang
     from labkit.preprocess.dataset import Dataset
 
 PROFILE_S = 120.0  # after which the rank is ended; the bundled models take half a second
 
 
 def profile_of(
-    workload: Workload, dataset: Dataset, cluster: Cluster, queue_s: float = 0.0
+    workload: Workload,
+    dataset: Dataset,
+    cluster: Cluster,
+    queue_s: float = 0.0,
+    on_start: Callable[[Gang], None] = lambda gang: None,
 ) -> ModelProfile:
     """The profile of a workload's model, made at its first use on a cluster by one of its ranks.
 
@@ -29,11 +35,13 @@ def profile_of(
         dataset: whose samples it takes.
         cluster: lends one free worker.
         queue_s: seconds that it may wait for one.
+        on_start: called with the gang of that rank, if there has to be one.
     Returns:
         One entry per layer; the cluster keeps it.
     Raises:
         WorkloadError: the model does not fit the dataset.
         BusyError: no worker is free.
+        RunStopped: its gang was stopped.
         RankFailed: the model raised something of its own.
     """
     key = (workload.model, workload.precision, str(dataset.folder))
@@ -45,6 +53,7 @@ def profile_of(
             str(dataset.folder),
             timeout_s=PROFILE_S + queue_s,
             queue_s=queue_s,
+            on_start=on_start,
         )
         if isinstance(found, LabError):
             raise found

@@ -15,6 +15,7 @@ from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
 from labkit.project.forecast import check_emulated, emulated_plan, forecast
 from labkit.project.time_scale import choose_time_scale
+from labkit.runs.record import RunRecord
 from labkit.runs.restart_policy import MAX_RESTARTS, RestartPolicy
 from labkit.train.resume_check import (
     check_goes_on,
@@ -28,7 +29,7 @@ from labkit.workload import Workload, find_workload
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
-    from labkit.runs.record import RunRecord
+    from labkit.runs.posting import Posting
     from labkit.runs.run import Run
 
 MOST_QUEUE_S = 7 * 86_400.0  # a week; no lock can wait for ever
@@ -104,6 +105,7 @@ def train(
         ClusterError: a host that ranks may be on cannot read the dataset.
         RunStopped: ``should_stop`` said so.
     """
+    from labkit.runs.posting import posted
     from labkit.runs.run import Run
     from labkit.train.job import Emulation, TrainJob
     from labkit.train.profile import profile_of
@@ -119,55 +121,70 @@ def train(
         if emulate is None:
             emulate, time_scale = emulation_of(saved)
     workload, plan = find_workload(workload), plan or Plan()
-    if not 0 <= queue_s <= MOST_QUEUE_S:
-        raise SettingError(
-            f"queue_s={queue_s} is no time to wait; choose 0 to {MOST_QUEUE_S:.0f} seconds"
-        )
+    check_queue(queue_s)
     device = find_emulated(emulate, time_scale)
     plan.validate(workload, cluster.num_workers)
     if device is not None:
         check_emulated(plan)
-    if dataset is None:
-        dataset = bundled_dataset(workload, cluster, should_stop)
-    check_data(workload, plan, dataset)
-    num_steps = count_steps(workload, dataset.num_samples, steps, epochs)
-    if saved is not None:
-        check_goes_on(saved, workload, dataset.num_samples, num_steps)
-    reach_all_hosts(dataset, cluster)
-    profile = profile_of(workload, dataset, cluster, queue_s)
-    emulation = None
-    if device is not None:
-        plan = emulated_plan(plan, profile)
-        scale = time_scale or choose_time_scale(
-            profile, device, workload, [(plan, workload)], cluster.num_shared_cores
-        )
-        emulation = Emulation(device=device, profile=profile, time_scale=scale)
-    expect = partial(
-        forecast, profile=profile, workload=workload, device=device, single_batch=single_batch
-    )
-    job = TrainJob(
-        workload=workload,
-        plan=plan,
-        dataset_folder=str(dataset.folder),
-        num_steps=num_steps,
-        evaluate=evaluate,
-        keep_weights=keep_weights,
-        stages=tuple((stage.start, stage.stop) for stage in expect(plan).stages),
-        emulation=emulation,
-        checkpoints=checkpoints,
-        resume_from="" if saved is None else saved.folder,
-        start_step=0 if saved is None else saved.step,
-    )
-    return Run(
-        cluster,
-        job,
-        origin_s=origin_s,
-        dataset=dataset,
-        expect=expect,
-        policy=policy,
-        queue_s=queue_s,
+    about = RunRecord(
         run=run,
+        workload=workload.to_dict(),
+        plan=plan.to_dict(),
+        strategy=plan.strategy,
+        world_size=plan.world_size,
+        planned_steps=steps or 0,
+        kind="measured" if device is None else "emulated",
     )
+    with posted(cluster, about, origin_s) as posting:
+        if dataset is None:
+            stops = partial(_asked, posting, should_stop)
+            dataset = bundled_dataset(workload, cluster, stops, queue_s)
+        check_data(workload, plan, dataset)
+        num_steps = count_steps(workload, dataset.num_samples, steps, epochs)
+        if saved is not None:
+            check_goes_on(saved, workload, dataset.num_samples, num_steps)
+        reach_all_hosts(dataset, cluster)
+        profile = profile_of(
+            workload, dataset, cluster, queue_s, lambda gang: posting.on_stop(gang.stop)
+        )
+        emulation = None
+        if device is not None:
+            plan = emulated_plan(plan, profile)
+            scale = time_scale or choose_time_scale(
+                profile, device, workload, [(plan, workload)], cluster.num_shared_cores
+            )
+            emulation = Emulation(device=device, profile=profile, time_scale=scale)
+        expect = partial(
+            forecast, profile=profile, workload=workload, device=device, single_batch=single_batch
+        )
+        job = TrainJob(
+            workload=workload,
+            plan=plan,
+            dataset_folder=str(dataset.folder),
+            num_steps=num_steps,
+            evaluate=evaluate,
+            keep_weights=keep_weights,
+            stages=tuple((stage.start, stage.stop) for stage in expect(plan).stages),
+            emulation=emulation,
+            checkpoints=checkpoints,
+            resume_from="" if saved is None else saved.folder,
+            start_step=0 if saved is None else saved.step,
+        )
+        return Run(
+            cluster,
+            job,
+            origin_s=origin_s,
+            dataset=dataset,
+            expect=expect,
+            policy=policy,
+            posting=posting,
+            queue_s=queue_s,
+        )
+
+
+def _asked(posting: Posting, should_stop: Callable[[], bool] | None) -> bool:
+    """Whether a run that is being prepared is to stop, by its owner or by another client."""
+    return posting.stop_asked.is_set() or (should_stop is not None and should_stop())
 
 
 def find_emulated(emulate: str | Device | None, time_scale: float | None) -> Device | None:
@@ -201,14 +218,23 @@ def check_data(workload: Workload, plan: Plan, dataset: Dataset) -> None:
 
 
 def bundled_dataset(
-    workload: Workload, cluster: Cluster, should_stop: Callable[[], bool] | None = None
+    workload: Workload,
+    cluster: Cluster,
+    should_stop: Callable[[], bool] | None = None,
+    queue_s: float = 0.0,
 ) -> Dataset:
-    """The dataset that feeds a bundled workload, prepared at its first use on a cluster."""
+    """The dataset that feeds a bundled workload, prepared at its first use on a cluster.
+
+    Args:
+        workload: names it.
+        cluster: keeps it.
+        should_stop, queue_s: as in ``train``.
+    """
     from labkit.preprocess.preprocess import dataset_for
 
     if workload.dataset not in cluster.datasets:
         cluster.datasets[workload.dataset] = dataset_for(
-            workload.dataset, cluster=cluster, should_stop=should_stop
+            workload.dataset, cluster=cluster, should_stop=should_stop, queue_s=queue_s
         )
     return cluster.datasets[workload.dataset]
 
@@ -220,6 +246,14 @@ def check_length(steps: int | None, epochs: int | None) -> None:
     for name, value in (("steps", steps), ("epochs", epochs)):
         if value is not None and value < 1:
             raise SettingError(f"{name}={value} is not a length; choose a number >= 1")
+
+
+def check_queue(queue_s: float) -> None:
+    """Raise a SettingError unless a run may wait so many seconds in the line."""
+    if not 0 <= queue_s <= MOST_QUEUE_S:
+        raise SettingError(
+            f"queue_s={queue_s} is no time to wait; choose 0 to {MOST_QUEUE_S:.0f} seconds"
+        )
 
 
 def count_steps(workload: Workload, num_samples: int, steps: int | None, epochs: int | None) -> int:

@@ -265,3 +265,22 @@ def test_exports_write_files_beside_the_runs_and_name_them(trained: Lab) -> None
     assert any(event["ph"] == "X" for event in trace["traceEvents"])
     assert 'class="lab-file"' in panel.files.value
     assert trained.state.store.delete("fake-0") == "fake-0"  # exports do not stand in the way
+
+
+def test_a_run_may_wait_in_the_line_and_the_panel_says_its_place(
+    launched: Lab, engine: Any, wait_for: Any
+) -> None:
+    panel = launched.train_panel
+    panel.form.queue_s.value = 600
+    launched.wait_idle(DEADLINE_S)
+    assert "Wait for workers: up to 600 s" in panel.form.groups.titles
+    panel.start_button.click()
+    wait_for(lambda: launched.run is not None)
+    assert engine.calls[-1][1]["queue_s"] == 600
+    engine.runs[0].view().queue_position = 2
+    wait_for(lambda: "waiting: 2nd in the line for free workers." in panel.message.value)
+    engine.runs[0].view().queue_position = 0
+    wait_for(lambda: "in the line" not in panel.message.value)
+    panel.stop_button.click()
+    launched.wait_idle(DEADLINE_S)
+    assert engine.runs[0].stopped
