@@ -47,6 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupt_once)
     config.stash[FOLDERS] = [folder]
+    mark_session(folder)
+
+
+def mark_session(folder: str) -> None:
+    """Mark what this process starts from now on, and have it keep its files in this folder."""
     os.environ[MARK] = uuid.uuid4().hex
     os.environ["TMPDIR"] = folder
     # Ranks keep torch's cache in their cluster's folder; this is for models trained in the test.

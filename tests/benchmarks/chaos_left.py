@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,13 +27,15 @@ FORK_SERVER = "labkit.cluster.fork_server"
 
 def begin() -> session.There:
     """Mark all processes that are going to be started; call it before anything else."""
-    session.pytest_configure(None)  # type: ignore[arg-type]
+    session.mark_session(tempfile.mkdtemp(prefix=session.FOLDER_PREFIX))
+    # A campaign that is told to end ends what it started first, as on Control-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return session.There.now()
 
 
 def end() -> None:
     """Remove the temporary folder."""
-    session.pytest_unconfigure(None)  # type: ignore[arg-type]
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
 
 
 def patiently(look: Callable[[], str], patience_s: float = session.LEAVE_S) -> str:

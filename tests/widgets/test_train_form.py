@@ -171,12 +171,12 @@ def test_impossible_recipe_is_explained(launched: Lab) -> None:
 
 def test_folded_groups_say_what_was_chosen_in_them(launched: Lab) -> None:
     assert form_of(launched).groups.titles == (
-        "Data parallel", "Pipeline", "Tensor", "Recipe", "Device", "Failures",
+        "Data parallel", "Pipeline", "Tensor", "Recipe", "Device", "Failures", "Wait for workers",
     )  # fmt: skip
     choose(launched, sync="ring", seed=3, clock="emulated", restarts=2)
     assert form_of(launched).groups.titles == (
         "Data parallel: ring", "Pipeline", "Tensor", "Recipe: seed=3", "Device: demo",
-        "Failures: 2 restarts",
+        "Failures: 2 restarts", "Wait for workers",
     )  # fmt: skip
 
 
