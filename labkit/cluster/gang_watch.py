@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 import queue
 import time
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.blame import Failure, first_failure
 from labkit.cluster.hang_watch import ASK_S
 from labkit.cluster.position import find_culprit, has_moved
+from labkit.cluster.silent_workers import find_silent
 from labkit.errors import ClusterError, RunStopped
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
 FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
 PEERS_S = 1.0  # who is missing is known by then, if a process is
 DECISION_S = 2.0  # to elect a leader, if need be, and to hear how it goes on
+
+QUIET_S = 3.0  # ranks that are not heard for so long may have workers that are stopped
+WORKER_ANSWER_S = 3.0
 
 SUSPECT = ("stopped", "hung")  # causes of a rank whose process is there
 
@@ -41,6 +46,7 @@ class GangWatch:
         self.hang = gang.hang
         self._kill_at_s = float("inf")
         self._start_by_s = time.monotonic() + START_S
+        self._quiet_by_s = time.monotonic() + QUIET_S
         self._without_peers: list[Failure] = []
         self._peers_by_s = float("inf")
         self._answer_by_s = float("inf")
@@ -51,6 +57,8 @@ class GangWatch:
         """Until the last rank has ended or the first has failed; the failure, if any."""
         while len(self.progress.ends) < self.gang.num_ranks:
             message = self._next_message()
+            if message is not None:
+                self._quiet_by_s = time.monotonic() + QUIET_S
             outcome = self._look() if message is None else self._handle(message)
             if isinstance(outcome, Failure):
                 outcome = self._conclude(outcome)
@@ -93,7 +101,29 @@ class GangWatch:
         if self.hang is not None and self._kill_at_s == float("inf") and now >= self.hang.due_s:
             self._positions_before = {}
             self._ask_positions()
-        return None
+            return None
+        return self._look_for_workers() if now >= self._quiet_by_s else None
+
+    def _look_for_workers(self) -> Failure | None:
+        """The first rank whose worker has gone silent: its process is there, but does nothing."""
+        self._quiet_by_s = time.monotonic() + QUIET_S
+        waiting = [
+            worker
+            for rank, worker in enumerate(self.gang.workers)
+            if rank not in self.progress.ends
+        ]
+        try:
+            silent = find_silent(self.gang.cluster.client, waiting, WORKER_ANSWER_S)
+        except (OSError, TimeoutError, CancelledError):  # the scheduler has gone; seen next time
+            return None
+        if not silent:
+            return None
+        return Failure(
+            cause="hung",
+            rank=self.gang.workers.index(silent[0]),
+            why=f"its worker {silent[0]} does not answer, nor has been heard for a while",
+            at_s=time.time() - QUIET_S - WORKER_ANSWER_S,
+        )
 
     def _ask_positions(self) -> None:
         self._positions = {}

@@ -286,6 +286,18 @@ def test_a_cluster_whose_fork_server_is_suspended_is_closed_soon() -> None:
     assert time.monotonic() - started_s < CLOSE_S
 
 
+def test_a_stopped_worker_fails_ranks_that_report_nothing(own_cluster: Cluster) -> None:
+    gang, pids = start_with_pids(own_cluster, hang_in_a_collective, 2)
+    worker = psutil.Process(own_cluster.workers[1]["pid"])
+    suspend(worker)
+    with pytest.raises(RankFailed, match="rank 1 hung: its worker .* does not answer"):
+        gang.wait(REPLACED_S)
+    wait_until_gone([worker], REPLACED_S)  # its nanny has another one in its place
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    own_cluster.client.wait_for_workers(2, timeout=SOON_S)
+    assert [r["sum"] for r in own_cluster.run_ranks(add_ranks, 2, 0)] == [1.0, 1.0]
+
+
 def test_closing_the_cluster_ends_its_runs_and_refuses_new_ones(own_cluster: Cluster) -> None:
     gang, pids = start_with_pids(own_cluster, hang_in_a_collective, 2)
     own_cluster.close()
