@@ -290,7 +290,7 @@ def test_a_stopped_worker_fails_ranks_that_report_nothing(own_cluster: Cluster) 
     gang, pids = start_with_pids(own_cluster, hang_in_a_collective, 2)
     worker = psutil.Process(own_cluster.workers[1]["pid"])
     suspend(worker)
-    with pytest.raises(RankFailed, match="rank 1 hung: its worker .* does not answer"):
+    with pytest.raises(RankFailed, match=r"rank 1 hung: its worker .* does not answer"):
         gang.wait(REPLACED_S)
     wait_until_gone([worker], REPLACED_S)  # its nanny has another one in its place
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
