@@ -26,6 +26,7 @@ MARK = "LABKIT_TEST_SESSION"
 FOLDER_PREFIX = "labtest-"
 FOLDER = "folder"  # of a process that shares the tests, as it is told
 FOLDERS = pytest.StashKey[list[str]]()  # to remove in the end
+CRASHED = pytest.StashKey[bool]()
 LEAVE_S = 15.0
 PYTHON_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
@@ -68,6 +69,20 @@ def pytest_configure_node(node: Any) -> None:
     beside = os.path.dirname(os.environ["TMPDIR"])
     node.workerinput[FOLDER] = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=beside)
     node.config.stash[FOLDERS].append(node.workerinput[FOLDER])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Remember that a process that shares the tests has crashed."""
+    if error:
+        node.config.stash[CRASHED] = True
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A crash fails the session also where no test ran: pytest-xdist leaves tests out then."""
+    unharmed = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if session.config.stash.get(CRASHED, False) and session.exitstatus in unharmed:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def interrupt_once(number: int, frame: object) -> None:

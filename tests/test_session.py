@@ -48,6 +48,15 @@ import os
 def test_it():
     os._exit(3)
 """
+CRASH_BEFORE = """
+import os
+
+if os.environ["PYTEST_XDIST_WORKER"] == "gw1":
+    os._exit(3)
+
+def test_it():
+    pass
+"""
 PASS = "def test_it(): pass\n"
 
 
@@ -110,8 +119,13 @@ def test_a_session_that_is_told_to_end_cleans_up_first(
     assert not list((tmp_path / "tmp").iterdir())
 
 
-def test_a_crashed_process_fails_the_session(tmp_path: Path) -> None:
-    status, printed = end_of(begin(tmp_path, SHARED, CRASH, PASS, PASS))
+@pytest.mark.parametrize(
+    ("crash", "said"),
+    [(CRASH, "crashed while running 'test_0.py::test_it'"), (CRASH_BEFORE, "worker gw1 crashed")],
+    ids=["in a test", "before the tests"],
+)
+def test_a_crashed_process_fails_the_session(tmp_path: Path, crash: str, said: str) -> None:
+    status, printed = end_of(begin(tmp_path, SHARED, crash, PASS, PASS))
     assert status == pytest.ExitCode.TESTS_FAILED, printed
-    assert "crashed while running 'test_0.py::test_it'" in printed
+    assert said in printed
     assert not list((tmp_path / "tmp").iterdir())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_notebook
 from traitlets.config import Config
 
 from labkit.open_lab import runtime_folder
@@ -70,14 +74,36 @@ def execute(notebook: NotebookNode, folder: Path) -> float:
     starts another process may have been given one meanwhile.
     """
     begun_s = time.monotonic()
-    with runtime_folder():
-        NotebookClient(
+    with runtime_folder() as sockets, signals_as_before() as keep_them:
+        speak = {"transport": "ipc", "ip": str(sockets / "kernel")}
+        client = NotebookClient(
             notebook,
             timeout=CELL_S,
             resources={"metadata": {"path": str(folder)}},
-            config=Config({"KernelManager": {"transport": "ipc"}}),
-        ).execute()
+            config=Config({"KernelManager": speak}),
+            on_notebook_start=keep_them,
+        )
+        try:
+            client.execute()
+        except KeyboardInterrupt:
+            run_sync(client.km.shutdown_kernel)(now=True)
+            raise
     return time.monotonic() - begun_s
+
+
+@contextmanager
+def signals_as_before() -> Iterator[Callable[..., None]]:
+    """Nbclient would end its kernel at a signal, and let the suite go on that was told to end."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore(**_: object) -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    try:
+        yield restore
+    finally:
+        restore()
 
 
 def assert_shows_without_complaint(notebook: NotebookNode) -> None:
@@ -148,6 +174,17 @@ def test_no_figure_of_a_run_is_typed_into_the_text(path: Path) -> None:
         if cell["id"] not in ("exercise", "summary"):
             found = FIGURE_OF_A_RUN.search(cell.source)
             assert found is None, f"cell {cell['id']} says {found[0]!r}"
+
+
+def test_a_suite_that_is_told_to_end_ends_a_notebook_and_its_kernel(tmp_path: Path) -> None:
+    tell = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            execute(new_notebook(cells=[new_code_cell(tell)]), tmp_path)
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_tour_runs_from_top_to_bottom(tmp_path: Path) -> None:

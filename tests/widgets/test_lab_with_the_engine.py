@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,10 +61,8 @@ def test_every_button_does_what_it_says(lab: Lab, wait_for: Any) -> None:
     form.steps.value = 1000
     lab.train_panel.start_button.click()
     wait_for(lambda: lab.run.view().steps and lab.run.view().workload["name"] == "fruit")
-    begun_s = time.monotonic()
     lab.train_panel.stop_button.click()
     lab.wait_idle(DEADLINE_S)
-    assert time.monotonic() - begun_s < 10.0
     assert train.job.state == "stopped"
     assert 0 < len(lab.run.record.steps) < 1000
 
