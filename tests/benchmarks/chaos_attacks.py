@@ -22,7 +22,7 @@ from chaos_arenas import HandMadeArena, Kernel, OwnArena
 from chaos_work import PATIENCE_S, preprocess, start_run
 
 import labkit
-from labkit.errors import LabError
+from labkit.errors import LabError, RunStopped
 from labkit.runs.run import Run
 
 STOPPED_S = (0.5, 3.0)  # for how long what is going to be continued is stopped
@@ -126,7 +126,6 @@ def disturb_training(
         goes_on: who was stopped is continued after a while.
         fails: whether the training is expected to fail.
     """
-    begun_s = time.time()
     run = start_run(scene.arena.cluster, scene.plan)
     time.sleep(scene.chance.uniform(0.0, 0.9) * scene.calm.seconds[scene.plan])
     with _attacked(scene, run, victim, stop=stop, goes_on=goes_on) as struck_s:
@@ -138,7 +137,7 @@ def disturb_training(
                 run.wait(PATIENCE_S)
             return Outcome(f"it hangs: {run}")
         except LabError as error:
-            noticed_s = time.time() - struck_s if struck_s else None
+            noticed_s = run.clock_s - struck_s if struck_s else None
             wrong = "" if fails else f"it failed: {error}".splitlines()[0]
             return Outcome(wrong, noticed_s, note="failed, as it has to")
     if not struck_s:
@@ -146,7 +145,7 @@ def disturb_training(
     outcome = Outcome(note=f"{record.restarts} restarts")
     if record.recoveries:
         entry = record.recoveries[0]
-        outcome.detection_s = entry["at_s"] - (struck_s - begun_s)
+        outcome.detection_s = entry["at_s"] - struck_s
         outcome.recovery_s = entry["recovery_s"]
         outcome.note += f", {entry['cause']}, from step {entry['from_step']}"
     if fails:
@@ -161,7 +160,7 @@ def disturb_training(
 def _attacked(
     scene: Scene, run: Run, find: Victim, *, stop: bool, goes_on: bool
 ) -> Iterator[float]:
-    """Attack once there is a victim; yields the wall clock then, 0.0 if the run was faster.
+    """Attack once there is a victim; yields the run's clock then, 0.0 if the run was faster.
 
     In the end everybody who is still stopped is continued.
     """
@@ -173,8 +172,9 @@ def _attacked(
     try:
         with contextlib.suppress(psutil.NoSuchProcess):
             if victim is not None and not run.done:
+                now_s = run.clock_s
                 (victim.suspend if stop else victim.kill)()
-                struck_s = time.time()
+                struck_s = now_s
         if victim is not None and goes_on:
             timer = threading.Timer(scene.chance.uniform(*STOPPED_S), _go_on, [victim])
             timer.start()
@@ -206,6 +206,8 @@ def disturb_preprocessing(scene: Scene, *, stop: bool) -> Outcome:
     begun_s = time.monotonic()
     try:
         shards = preprocess(cluster)
+    except RunStopped as error:  # by the patience of ``preprocess``
+        return Outcome(f"it hangs: {error}")
     except LabError as error:
         return Outcome(f"it failed: {error}".splitlines()[0])
     finally:
