@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,10 +30,12 @@ def test_a_killed_worker_that_takes_longer_than_dask_gives_it_is_waited_for(
 
 def test_a_worker_that_takes_long_to_come_back_is_not_given_up(own_cluster: Cluster) -> None:
     owned: Any = own_cluster._owned
-    worker = psutil.Process(next(iter(owned.workers.values())).pid)
+    worker, deadline_s = own_cluster.workers[0], time.monotonic() + SOON_S
     with dask.config.set({"distributed.deploy.lost-worker-timeout": 0.01}):
-        worker.kill()
-        worker.wait(SOON_S)
+        psutil.Process(worker["pid"]).kill()
+        while worker["address"] in own_cluster.alive_workers():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
         own_cluster.client.wait_for_workers(2, timeout=SOON_S)
     assert len(owned.workers) == 2
 
