@@ -31,6 +31,8 @@ class Campaign:
         self.arenas: dict[str, OwnArena | HandMadeArena] = {}
         self.num_ports = 0
         self.calm = measure_calm(self.arena(OWN))
+        trainings = (f"{plan.strategy} {took:.1f} s" for plan, took in self.calm.seconds.items())
+        print(f"undisturbed: {', '.join(trainings)}, preprocessing {self.calm.preprocess_s:.1f} s")
 
     def arena(self, kind: str) -> OwnArena | HandMadeArena:
         if kind not in self.arenas:
