@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import chaos_left
 import psutil
 from chaos_arenas import HandMadeArena, Kernel, OwnArena
+from chaos_report import TOO_LATE
 from chaos_work import PATIENCE_S, preprocess, start_run
 
 import labkit
@@ -141,7 +142,7 @@ def disturb_training(
             wrong = "" if fails else f"it failed: {error}".splitlines()[0]
             return Outcome(wrong, noticed_s, note="failed, as it has to")
     if not struck_s:
-        return Outcome(note="it had ended before")
+        return Outcome(note=TOO_LATE)
     outcome = Outcome(note=f"{record.restarts} restarts")
     if record.recoveries:
         entry = record.recoveries[0]
@@ -244,7 +245,7 @@ def disturb_kernel(scene: Scene, what: str, *, stop: bool) -> Outcome:
         left = "" if gone_s is not None else f"still there: {[p for p in family if _lives(p)]}"
         return Outcome(left, detection_s=gone_s, note="detection: until all of it was gone")
     except psutil.NoSuchProcess:
-        return Outcome(note="it had ended before")
+        return Outcome(note=TOO_LATE)
     finally:
         kernel.close()
 
