@@ -47,7 +47,7 @@ def test_the_table_has_a_line_for_each_kind_over_all_pieces(
 ) -> None:
     print_table(merge(files))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].split() == "rank killed 3 0 1 1.50 2.50 2.50 - - -".split()
+    assert " ".join(lines[-2].split()) == "rank killed 3 0 1 1.50 2.50 2.50 - - -"
     assert lines[-1] == "3 attacks; plans: data 3"
 
 
