@@ -16,8 +16,9 @@ from signal import Signals
 import chaos_left
 import chaos_long
 from chaos_arenas import NUM_WORKERS, HandMadeArena, OwnArena
-from chaos_attacks import ATTACKS, END_OF_ARENA, OWN, Calm, Outcome, Scene
+from chaos_attacks import ATTACKS, END_OF_ARENA, OWN
 from chaos_report import Attack, Piece, merge, print_table, spread, what_is_wrong
+from chaos_scene import Calm, Outcome, Scene
 from chaos_work import PATIENCE_S, PLANS, preprocess, start_run
 
 NUM_ATTACKS, NUM_ELECTIONS, NUM_RUNS = 200, 100, 100

@@ -17,7 +17,7 @@ TOO_LATE = "it had ended before"  # the note of an attack that found nobody left
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """One attack that was made; see ``chaos_attacks.Outcome``.
+    """One attack that was made; see ``chaos_scene.Outcome``.
 
     Attributes:
         number: of the attack, which with the seed repeats it.
