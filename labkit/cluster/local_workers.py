@@ -93,4 +93,6 @@ def start_local_workers(
             from labkit.cluster.gpu_workers import start_gpu_workers
 
             return start_gpu_workers(devices.indices[:num_workers], num_workers, settings)
-        return LocalWorkers(n_workers=num_workers, processes=True, **settings)
+        return LocalWorkers(  # type: ignore[no-untyped-call]
+            n_workers=num_workers, processes=True, **settings
+        )
