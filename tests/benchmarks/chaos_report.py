@@ -92,7 +92,8 @@ def merge(paths: Sequence[Path]) -> list[Piece]:
     Raises:
         ValueError: an attack is in two of them, or a file holds something else.
     """
-    pieces, seen = [], {}
+    pieces: list[Piece] = []
+    seen: dict[tuple[int, int], Path] = {}
     for path in paths:
         pieces.append(piece := Piece.read(path))
         for attack in piece.attacks:
@@ -147,6 +148,7 @@ def print_table(pieces: Iterable[Piece]) -> None:
         num_late = sum(attack.note == TOO_LATE for attack in attacks)
         num_wrong = sum(bool(attack.wrong) for attack in attacks)
         print(f"{name:<34}{len(attacks):>6}{num_late:>6}{num_wrong:>6}{found}    {again}")
-    num = sum(map(len, by_name.values()))
+    all_of_them = [attack for attacks in by_name.values() for attack in attacks]
+    num_wrong = sum(bool(attack.wrong) for attack in all_of_them)
     plans = ", ".join(f"{strategy} {times}" for strategy, times in sorted(strategies.items()))
-    print(f"{num} attacks; plans: {plans}")
+    print(f"{len(all_of_them)} attacks, {num_wrong} of them wrong; plans: {plans}")
