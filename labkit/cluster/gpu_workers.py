@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.load import GPU_VARIABLE
+from labkit.cluster.patient_cluster import PatientCluster
 
 if TYPE_CHECKING:
     from distributed.deploy.spec import SpecCluster
@@ -25,7 +26,7 @@ def start_gpu_workers(
     """
     from dask_cuda import LocalCUDACluster
 
-    class GpuWorkers(LocalCUDACluster):  # type: ignore[misc]
+    class GpuWorkers(PatientCluster, LocalCUDACluster):  # type: ignore[misc]
         """``LocalCUDACluster`` whose workers are numbered."""
 
         worker_spec: dict[Any, Any]

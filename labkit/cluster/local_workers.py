@@ -10,6 +10,7 @@ from distributed import LocalCluster
 from distributed.system import MEMORY_LIMIT
 
 from labkit.cluster.devices import DeviceKind, Devices
+from labkit.cluster.patient_cluster import PatientCluster
 from labkit.cluster.punctual_nanny import PunctualNanny
 from labkit.cluster.security import CERTIFICATE_FILE, make_certificate, security_of
 from labkit.cluster.web_pages import page_settings
@@ -38,6 +39,10 @@ DASK_SETTINGS = {
     f"{BEFORE_SPAWN}.MALLOC_TRIM_THRESHOLD_": str(MALLOC_KEPT_BYTES),
     f"{BEFORE_SPAWN}.MALLOC_MMAP_THRESHOLD_": str(MALLOC_LARGE_BYTES),
 }
+
+
+class LocalWorkers(PatientCluster, LocalCluster):
+    """``LocalCluster`` that does not give up workers which are started anew."""
 
 
 def start_local_workers(
@@ -88,4 +93,6 @@ def start_local_workers(
             from labkit.cluster.gpu_workers import start_gpu_workers
 
             return start_gpu_workers(devices.indices[:num_workers], num_workers, settings)
-        return LocalCluster(n_workers=num_workers, processes=True, **settings)
+        return LocalWorkers(  # type: ignore[no-untyped-call]
+            n_workers=num_workers, processes=True, **settings
+        )

@@ -22,7 +22,7 @@ from labkit.cluster.security import CERTIFICATE_FILE, make_certificate
 from labkit.train.link_probe import time_message
 
 NUM_WORKERS = 4
-SOON_S = 90.0
+SOON_S = 180.0  # starting takes so long where several campaigns share a machine
 END_S = 20.0
 KERNEL = Path(__file__).with_name("chaos_kernel.py")
 
@@ -43,7 +43,7 @@ class OwnArena:
     """A cluster that the lab starts: scheduler and nannies are in this process."""
 
     def __init__(self) -> None:
-        self.cluster = labkit.launch(NUM_WORKERS, device="cpu")
+        self.cluster = labkit.launch(NUM_WORKERS, device="cpu", timeout_s=SOON_S)
         warm(self.cluster)
 
     @property
@@ -77,7 +77,9 @@ class HandMadeArena:
             for _ in range(NUM_WORKERS):
                 self._add_worker()
             address = json.loads(self.file.read_text())["address"]
-            self.cluster = labkit.launch(NUM_WORKERS, address=address, security=self.pem)
+            self.cluster = labkit.launch(
+                NUM_WORKERS, address=address, security=self.pem, timeout_s=SOON_S
+            )
             warm(self.cluster)
         except BaseException:
             self._end()

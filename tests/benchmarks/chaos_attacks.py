@@ -9,65 +9,21 @@ while and goes on has disturbed nothing. A preprocessing makes the same shards.
 from __future__ import annotations
 
 import contextlib
-import json
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-import chaos_left
 import psutil
-from chaos_arenas import HandMadeArena, Kernel, OwnArena
+from chaos_arenas import HandMadeArena
+from chaos_notebook import disturb_kernel
+from chaos_report import TOO_LATE
+from chaos_scene import STOPPED_S, Outcome, Scene
 from chaos_work import PATIENCE_S, preprocess, start_run
 
-import labkit
-from labkit.errors import LabError
+from labkit.errors import LabError, RunStopped
 from labkit.runs.run import Run
 
-STOPPED_S = (0.5, 3.0)  # for how long what is going to be continued is stopped
-
 Victim = Callable[["Scene", Run], psutil.Process | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calm:
-    """What happens when nobody attacks.
-
-    Attributes:
-        losses, seconds: of a training, by plan.
-        shards, preprocess_s: hash of the shards of a preprocessing, and its seconds.
-    """
-
-    losses: dict[labkit.Plan, list[float]]
-    seconds: dict[labkit.Plan, float]
-    shards: str
-    preprocess_s: float
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What an attack came to; ``wrong`` is empty when all was as expected.
-
-    Attributes:
-        detection_s: from the attack until it was noticed; ``None`` where nothing was to be noticed.
-        recovery_s: from there until the work went on.
-    """
-
-    wrong: str = ""
-    detection_s: float | None = None
-    recovery_s: float | None = None
-    note: str = ""
-
-
-@dataclass(slots=True)
-class Scene:
-    """Where and when: an arena, a plan, a generator of its own for each attack."""
-
-    arena: OwnArena | HandMadeArena
-    calm: Calm
-    plan: labkit.Plan
-    chance: random.Random
 
 
 # -- who is attacked -------------------------------------------------------------------------------
@@ -126,7 +82,6 @@ def disturb_training(
         goes_on: who was stopped is continued after a while.
         fails: whether the training is expected to fail.
     """
-    begun_s = time.time()
     run = start_run(scene.arena.cluster, scene.plan)
     time.sleep(scene.chance.uniform(0.0, 0.9) * scene.calm.seconds[scene.plan])
     with _attacked(scene, run, victim, stop=stop, goes_on=goes_on) as struck_s:
@@ -138,15 +93,15 @@ def disturb_training(
                 run.wait(PATIENCE_S)
             return Outcome(f"it hangs: {run}")
         except LabError as error:
-            noticed_s = time.time() - struck_s if struck_s else None
+            noticed_s = run.clock_s - struck_s if struck_s else None
             wrong = "" if fails else f"it failed: {error}".splitlines()[0]
             return Outcome(wrong, noticed_s, note="failed, as it has to")
     if not struck_s:
-        return Outcome(note="it had ended before")
+        return Outcome(note=TOO_LATE)
     outcome = Outcome(note=f"{record.restarts} restarts")
     if record.recoveries:
         entry = record.recoveries[0]
-        outcome.detection_s = entry["at_s"] - (struck_s - begun_s)
+        outcome.detection_s = entry["at_s"] - struck_s
         outcome.recovery_s = entry["recovery_s"]
         outcome.note += f", {entry['cause']}, from step {entry['from_step']}"
     if fails:
@@ -161,7 +116,7 @@ def disturb_training(
 def _attacked(
     scene: Scene, run: Run, find: Victim, *, stop: bool, goes_on: bool
 ) -> Iterator[float]:
-    """Attack once there is a victim; yields the wall clock then, 0.0 if the run was faster.
+    """Attack once there is a victim; yields the run's clock then, 0.0 if the run was faster.
 
     In the end everybody who is still stopped is continued.
     """
@@ -173,8 +128,9 @@ def _attacked(
     try:
         with contextlib.suppress(psutil.NoSuchProcess):
             if victim is not None and not run.done:
+                now_s = run.clock_s
                 (victim.suspend if stop else victim.kill)()
-                struck_s = time.time()
+                struck_s = now_s
         if victim is not None and goes_on:
             timer = threading.Timer(scene.chance.uniform(*STOPPED_S), _go_on, [victim])
             timer.start()
@@ -206,6 +162,8 @@ def disturb_preprocessing(scene: Scene, *, stop: bool) -> Outcome:
     begun_s = time.monotonic()
     try:
         shards = preprocess(cluster)
+    except RunStopped as error:  # by the patience of ``preprocess``
+        return Outcome(f"it hangs: {error}")
     except LabError as error:
         return Outcome(f"it failed: {error}".splitlines()[0])
     finally:
@@ -215,59 +173,6 @@ def disturb_preprocessing(scene: Scene, *, stop: bool) -> Outcome:
     late_s = time.monotonic() - begun_s - scene.calm.preprocess_s
     wrong = "" if shards == scene.calm.shards else "the shards differ"
     return Outcome(wrong, recovery_s=max(0.0, late_s), note="recovery: how much longer it took")
-
-
-# -- the notebook itself ---------------------------------------------------------------------------
-
-
-def disturb_kernel(scene: Scene, what: str, *, stop: bool) -> Outcome:
-    """Kill a notebook's process: nothing of it stays. Stop it for a while: nothing is felt."""
-    kernel = Kernel(what, scene.plan.to_dict() if scene.plan.world_size == 2 else {"dp": 2})
-    plan = scene.plan if scene.plan.world_size == 2 else labkit.Plan(dp=2)
-    try:
-        if kernel.line() != "ready":
-            return Outcome("it did not launch a lab")
-        family = [kernel.handle, *kernel.handle.children(recursive=True)]
-        expected_s = scene.calm.seconds[plan] if what == "train" else scene.calm.preprocess_s
-        time.sleep(scene.chance.uniform(0.0, 1.5) * expected_s)
-        if stop:
-            kernel.handle.suspend()
-            time.sleep(scene.chance.uniform(*STOPPED_S))
-            kernel.handle.resume()
-            return _judge_kernel(scene, kernel, what, plan)
-        family += [p for p in kernel.handle.children(recursive=True) if p not in family]
-        kernel.handle.kill()
-        struck_s = time.monotonic()
-        gone_s = _await_end(family, struck_s)
-        left = "" if gone_s is not None else f"still there: {[p for p in family if _lives(p)]}"
-        return Outcome(left, detection_s=gone_s, note="detection: until all of it was gone")
-    except psutil.NoSuchProcess:
-        return Outcome(note="it had ended before")
-    finally:
-        kernel.close()
-
-
-def _judge_kernel(scene: Scene, kernel: Kernel, what: str, plan: labkit.Plan) -> Outcome:
-    said = kernel.line()
-    wanted = scene.calm.losses[plan] if what == "train" else scene.calm.shards
-    if not said:
-        return Outcome("it ended without a result, or hangs")
-    return Outcome("" if json.loads(said) == wanted else "the result differs")
-
-
-def _await_end(family: list[psutil.Process], struck_s: float) -> float | None:
-    """Seconds until all of some processes have ended; ``None`` if they do not."""
-    while time.monotonic() - struck_s < chaos_left.session.LEAVE_S:
-        if not any(_lives(process) for process in family):
-            return time.monotonic() - struck_s
-        time.sleep(0.02)
-    return None
-
-
-def _lives(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 # -- all of them -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import labkit
 
 def main(what: str, plan: dict[str, object]) -> None:
     """Train or preprocess once, and print the result as one line of JSON."""
-    with labkit.launch(2, device="cpu") as cluster:
+    with labkit.launch(2, device="cpu", timeout_s=chaos_work.PATIENCE_S) as cluster:
         print("ready", flush=True)
         if what == "train":
             run = chaos_work.start_run(cluster, labkit.Plan.from_dict(plan))

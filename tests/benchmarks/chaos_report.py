@@ -12,10 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+TOO_LATE = "it had ended before"  # the note of an attack that found nobody left to hurt
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """One attack that was made; see ``chaos_attacks.Outcome``.
+    """One attack that was made; see ``chaos_scene.Outcome``.
 
     Attributes:
         number: of the attack, which with the seed repeats it.
@@ -90,7 +92,8 @@ def merge(paths: Sequence[Path]) -> list[Piece]:
     Raises:
         ValueError: an attack is in two of them, or a file holds something else.
     """
-    pieces, seen = [], {}
+    pieces: list[Piece] = []
+    seen: dict[tuple[int, int], Path] = {}
     for path in paths:
         pieces.append(piece := Piece.read(path))
         for attack in piece.attacks:
@@ -130,20 +133,22 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def print_table(pieces: Iterable[Piece]) -> None:
-    """A line a kind of attack, and one of all trainings that went on."""
+    """A line a kind of attack, and the strategies that were trained; ``late`` had ended before."""
     by_name: dict[str, list[Attack]] = defaultdict(list)
     strategies: Counter[str] = Counter()
     for attack in (attack for piece in pieces for attack in piece.attacks):
         by_name[attack.name].append(attack)
         strategies[attack.plan] += 1
-    print(f"\n{'':<46}{'detection, s':>24}{'recovery, s':>28}")
+    print(f"\n{'':<52}{'detection, s':>24}{'recovery, s':>28}")
     columns = f"{'median':>8}{'90 %':>8}{'most':>8}"
-    print(f"{'attack':<34}{'times':>6}{'wrong':>6}{columns}    {columns}")
+    print(f"{'attack':<34}{'times':>6}{'late':>6}{'wrong':>6}{columns}    {columns}")
     for name, attacks in sorted(by_name.items()):
         found = spread([attack.detection_s for attack in attacks])
         again = spread([attack.recovery_s for attack in attacks])
+        num_late = sum(attack.note == TOO_LATE for attack in attacks)
         num_wrong = sum(bool(attack.wrong) for attack in attacks)
-        print(f"{name:<34}{len(attacks):>6}{num_wrong:>6}{found}    {again}")
-    num = sum(map(len, by_name.values()))
+        print(f"{name:<34}{len(attacks):>6}{num_late:>6}{num_wrong:>6}{found}    {again}")
+    all_of_them = [attack for attacks in by_name.values() for attack in attacks]
+    num_wrong = sum(bool(attack.wrong) for attack in all_of_them)
     plans = ", ".join(f"{strategy} {times}" for strategy, times in sorted(strategies.items()))
-    print(f"{num} attacks; plans: {plans}")
+    print(f"{len(all_of_them)} attacks, {num_wrong} of them wrong; plans: {plans}")
