@@ -16,7 +16,8 @@ from distributed import Client, LocalCluster
 
 import labkit
 from labkit.cluster import launch as launch_module
-from labkit.cluster.cluster import Cluster, end_processes
+from labkit.cluster.clear_host import end_processes
+from labkit.cluster.cluster import Cluster
 from labkit.cluster.devices import Devices
 from labkit.cluster.rank_context import RankContext
 from labkit.errors import ClusterError, SettingError
