@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
 from distributed import LocalCluster
+from distributed.deploy import Cluster
 from distributed.system import MEMORY_LIMIT
 
 from labkit.cluster.devices import DeviceKind, Devices
@@ -87,5 +89,18 @@ def start_local_workers(
         if kind == "gpu":
             from labkit.cluster.gpu_workers import start_gpu_workers
 
-            return start_gpu_workers(devices.indices[:num_workers], num_workers, settings)
-        return LocalCluster(n_workers=num_workers, processes=True, **settings)
+            started = start_gpu_workers(devices.indices[:num_workers], num_workers, settings)
+        else:
+            started = LocalCluster(n_workers=num_workers, processes=True, **settings)
+    _keep_nannies(started)
+    return started
+
+
+def _keep_nannies(cluster: SpecCluster) -> None:
+    """Have a worker that was lost replaced, however long that takes its nanny.
+
+    Dask (2026.7.1) looks 15 s after a loss whether a worker of that name is there. If not, it
+    closes the nanny for good: on a busy machine, or where a worker is lost twice in that time.
+    """
+    update = partial(Cluster._update_worker_status, cluster)
+    cluster._update_worker_status = update  # type: ignore[method-assign]
