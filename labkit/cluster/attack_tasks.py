@@ -56,9 +56,9 @@ async def slow_own_network(
 ) -> str:
     """Let the private network of this host's ranks carry so much for a while; why not, or empty."""
     owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
-    obstacle = await asyncio.to_thread(owner.set_network_rate, bytes_per_s)
+    obstacle = await asyncio.to_thread(owner.fork_client.set_network_rate, bytes_per_s)
     if not obstacle:
-        free = threading.Timer(seconds, owner.set_network_rate, [0])
+        free = threading.Timer(seconds, owner.fork_client.set_network_rate, [0])
         free.daemon = True
         free.start()
     return obstacle

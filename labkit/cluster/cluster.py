@@ -5,11 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
-import shutil
-import socket
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -20,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import psutil
 
 from labkit.cluster.backend import ON_CORES, Backend
+from labkit.cluster.clear_host import close_owned, end_processes, find_fork_servers, remove_folder
 from labkit.cluster.shared_files import remove
 from labkit.cluster.silent_workers import restart
+from labkit.cluster.workers import CALL_S, call_workers, describe_worker, worker_addresses
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
-    from distributed import Client, Worker
+    from distributed import Client
     from distributed.deploy.spec import SpecCluster
 
     from labkit.cluster.gang import Gang
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
 ClusterKind = Literal["cpu", "gpu", "existing"]
 CLOSE_S = 10.0
-CLOSE_WORKERS_S = 40.0  # they get seconds to end by themselves, then a busy machine to be gone
-CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
 
 logger = logging.getLogger(__name__)
 
@@ -138,17 +134,9 @@ class Cluster:
     @property
     def dashboard_url(self) -> str:
         """Address of Dask's own dashboard; empty where there is none, as is usual here."""
-        from importlib.util import find_spec
+        from labkit.cluster.web_pages import dashboard_url
 
-        # An own cluster's address is remembered from before its pages were closed.
-        scheduler = self._owned.scheduler if self._owned is not None else None
-        closed = scheduler is not None and "dashboard" not in scheduler.services
-        if closed or find_spec("bokeh") is None:
-            return ""
-        try:
-            return str(self.client.dashboard_link or "")
-        except KeyError:  # the scheduler has closed its web pages
-            return ""
+        return dashboard_url(self.client, self._owned)
 
     @property
     def doors(self) -> list[str]:
@@ -170,25 +158,8 @@ class Cluster:
         workers: list[str] | None = None,
         timeout_s: float = CALL_S,
     ) -> dict[str, Any]:
-        """Answers by worker of a function that runs on their event loops.
-
-        A worker that does not answer within ``timeout_s`` seconds must not hold up the rest:
-        then there are no answers, and a warning. ``client.run`` itself would wait for ever.
-        """
-        client = self.client
-        try:
-            answers: dict[str, Any] = client.sync(
-                client._run,
-                function,
-                *args,
-                workers=workers,
-                on_error="ignore",
-                callback_timeout=timeout_s,
-            )
-        except TimeoutError:
-            logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
-            return {}
-        return answers
+        """Answers by worker of a function that runs on their event loops; none if one is late."""
+        return call_workers(self.client, function, *args, workers=workers, timeout_s=timeout_s)
 
     def restart_workers(self, workers: list[str]) -> None:
         """Have the nannies of workers that do not answer, such as stopped ones, start them anew."""
@@ -349,19 +320,11 @@ class Cluster:
         if self.kind != "existing":
             # A worker that was being restarted may have started another one meanwhile.
             end_processes([*servers, *self._fork_servers()], CLOSE_S)
-            remove_folder(self.folder)
+            remove_folder(self.folder, CLOSE_S)
 
     def _fork_servers(self) -> list[psutil.Process]:
         """The fork server of this host, if it is ours and runs."""
-        from labkit.cluster.fork_server import PID_FILE
-
-        if self.kind == "existing":
-            return []
-        try:
-            process = psutil.Process(int((self.folder / PID_FILE).read_text()))
-            return [process] if str(self.folder) in process.cmdline() else []
-        except (OSError, ValueError, psutil.Error):
-            return []
+        return [] if self.kind == "existing" else find_fork_servers(self.folder)
 
     def __enter__(self) -> Self:
         return self
@@ -373,66 +336,6 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def worker_addresses(client: Client) -> list[str]:
-    """Addresses of a scheduler's workers, asked for now.
-
-    ``Client.scheduler_info`` returns what is kept on the client, which a refresh in the
-    background replaces by a version without workers.
-    """
-    assert client.scheduler is not None, "the client is connected"
-    identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CALL_S)
-    return list(identity["workers"])
-
-
-def describe_worker(kind: ClusterKind, *, dask_worker: Worker) -> dict[str, Any]:
-    """On a worker of such a cluster: its name, host, process, and the device of its ranks."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return {
-        "name": dask_worker.name,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "device": f"GPU {visible.split(',')[0]}" if kind == "gpu" else "CPU",
-    }
-
-
-def close_owned(owned: SpecCluster) -> None:
-    """Close scheduler and workers that the lab started; worker processes that stay are killed."""
-    try:
-        owned.close(timeout=CLOSE_WORKERS_S)
-    except TimeoutError:
-        logger.exception("the workers did not close, and are killed")
-        for nanny in owned.workers.values():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if nanny.pid:
-                    psutil.Process(nanny.pid).kill()
-
-
-def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
-    """End processes, and wait until they are gone; kill those that do not heed it.
-
-    A fork server without workers ends by itself, but not before it has imported torch, which takes
-    seconds where a cluster is closed soon after its launch.
-    """
-    deadline = time.monotonic() + timeout_s
-    for process in processes:
-        try:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-                process.resume()  # one that was suspended would not heed it
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except psutil.TimeoutExpired:
-            logger.warning("process %d did not end by itself and is killed", process.pid)
-            process.kill()
-
-
-def remove_folder(folder: Path, timeout_s: float = CLOSE_S) -> None:
-    """Remove a folder that a worker which is being restarted may still write to."""
-    deadline = time.monotonic() + timeout_s
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.02)
 
 
 def _close(method: weakref.WeakMethod[Callable[[], None]]) -> None:

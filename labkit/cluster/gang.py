@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.blame import Failure
-from labkit.cluster.cluster import CALL_S
 from labkit.cluster.gang_start import place
 from labkit.cluster.gang_watch import GangWatch, Message
 from labkit.cluster.placing import make_request
+from labkit.cluster.workers import CALL_S
 from labkit.errors import LabError, RunStopped
 
 if TYPE_CHECKING:

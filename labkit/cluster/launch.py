@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 from labkit.cluster.addresses import check_network, look_for_interface
 from labkit.cluster.backend import ON_CORES, Backend, choose_backend
 from labkit.cluster.capacity import check_memory, choose_kind
-from labkit.cluster.cluster import Cluster, ClusterKind, close_owned, worker_addresses
+from labkit.cluster.clear_host import close_owned
+from labkit.cluster.cluster import Cluster, ClusterKind
 from labkit.cluster.connect import CONNECT_S, connect
 from labkit.cluster.devices import DeviceKind, Devices, find_devices
 from labkit.cluster.fork_server import OWNER_FILE
@@ -27,6 +28,7 @@ from labkit.cluster.launch_errors import (
 )
 from labkit.cluster.security import warn_of_plain
 from labkit.cluster.shared_files import find_home, make_shared_folder, stay_at_home
+from labkit.cluster.workers import worker_addresses
 from labkit.errors import ClusterError, LabError, SettingError
 
 if TYPE_CHECKING:

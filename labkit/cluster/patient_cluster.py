@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask
-
-LOST_S = 600.0
+from distributed.deploy import Cluster
 
 
 class PatientCluster:
     """To be inherited from before a ``SpecCluster``.
 
-    Dask (2026.7.1) gives up a worker that has not come back 15 s after it was lost: it closes its
-    nanny, and the cluster has a worker less for good. On a busy machine Python alone may need
-    longer to start. A nanny that cannot start its worker closes by itself.
+    Dask (2026.7.1) looks 15 s after a loss whether a worker of that name is there. If not, it
+    closes the nanny for good: on a busy machine, where Python alone may need longer to start, or
+    where a worker is lost twice in that time. A nanny that cannot start its worker closes itself.
     """
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
-        # The setting is looked up in there, when a worker is lost.
-        with dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_S}):
-            super()._update_worker_status(op, msg)  # type: ignore[misc]
+        Cluster._update_worker_status(self, op, msg)  # type: ignore[arg-type]

@@ -15,8 +15,9 @@ from typing import Any
 from distributed import Worker, get_worker
 
 from labkit.cluster.addresses import interface_for
+from labkit.cluster.fork_client import without_worker_malloc
 from labkit.cluster.load import own_gpu
-from labkit.cluster.rank_owner import ENDED_BEFORE, RankEnd, RankOwner, without_worker_malloc
+from labkit.cluster.rank_owner import RankEnd, RankOwner
 from labkit.cluster.rank_process import RankJob
 from labkit.errors import ClusterError
 
@@ -51,7 +52,7 @@ async def prepare(
         if with_store:
             address = await asyncio.to_thread(owner.open_store, interface.address)
         else:
-            await asyncio.to_thread(owner.connect)
+            await asyncio.to_thread(owner.fork_client.connect)
     except (ClusterError, OSError) as error:
         return None, str(error)
     owner.ranks.programs[run] = program
@@ -93,7 +94,7 @@ def host_rank(plugin: str, topic: str, settings: dict[str, Any]) -> RankEnd:
     try:
         program = owner.ranks.programs.pop(run, None)
         if program is None:
-            return RankEnd(rank=rank, status="died", error=ENDED_BEFORE)
+            return RankEnd(rank=rank, status="died", error="ended before it started")
         return owner.run_rank(
             RankJob(
                 program=program,

@@ -18,7 +18,7 @@ RUN_S = 0.01  # of each cycle; with a factor of 10 a rank is away for 90 ms, far
 
 
 class Slowed(Protocol):
-    """The process of a rank; see ``rank_owner``."""
+    """The process of a rank; see ``forked_process``."""
 
     pidfd: int | None
     slowed: bool

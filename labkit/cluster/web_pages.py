@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from distributed import Client, Scheduler, Worker, WorkerPlugin
+from distributed.deploy.spec import SpecCluster
 
 SCHEDULER_PAGES = "distributed.scheduler.http.routes"
 WORKER_PAGES = "distributed.worker.http.routes"
@@ -26,6 +29,24 @@ class ClosedWebPages(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """On the worker's event loop."""
         close_http(worker)
+
+
+def dashboard_url(client: Client, owned: SpecCluster | None) -> str:
+    """Address of Dask's own dashboard; empty where there is none.
+
+    Args:
+        client: of the scheduler.
+        owned: the cluster, if it was started here.
+    """
+    # An own cluster's address is remembered from before its pages were closed.
+    scheduler = owned.scheduler if owned is not None else None
+    closed = scheduler is not None and "dashboard" not in scheduler.services
+    if closed or find_spec("bokeh") is None:
+        return ""
+    try:
+        return str(client.dashboard_link or "")
+    except KeyError:  # the scheduler has closed its web pages
+        return ""
 
 
 def close_web_pages(client: Client, *, dashboard: bool) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from labkit.cluster.cluster import CALL_S, Cluster
+from labkit.cluster.cluster import Cluster
 from labkit.cluster.plain_pickle import plain_loads
+from labkit.cluster.workers import CALL_S
 from labkit.errors import ClusterError
 from labkit.runs.found import all_runs, ask_scheduler, choose_run, own_client
 from labkit.runs.live_record import snapshot, take_event

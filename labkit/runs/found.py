@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.cluster import CALL_S, Cluster
+from labkit.cluster.cluster import Cluster
 from labkit.cluster.connect import connect
 from labkit.cluster.posted_run import FoundRun
+from labkit.cluster.workers import CALL_S
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:

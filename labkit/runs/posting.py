@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.cluster.cluster import CALL_S
 from labkit.cluster.posted_run import PostedRun
+from labkit.cluster.workers import CALL_S
 from labkit.errors import RunStopped
 from labkit.runs.record import RunRecord
 from labkit.runs.record_files import record_from_values

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.cluster import CALL_S
+from labkit.cluster.workers import CALL_S
 from labkit.runs.found import ask_scheduler
 
 if TYPE_CHECKING:

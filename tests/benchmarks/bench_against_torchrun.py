@@ -26,8 +26,8 @@ from statistics import median
 
 import labkit
 from labkit.cluster.cluster import Cluster
+from labkit.cluster.fork_client import without_worker_malloc
 from labkit.cluster.rank_context import RankContext
-from labkit.cluster.rank_owner import without_worker_malloc
 from labkit.preprocess.dataset import Dataset
 from labkit.preprocess.preprocess import dataset_for
 

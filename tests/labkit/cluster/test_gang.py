@@ -15,9 +15,10 @@ import pytest
 import labkit
 from labkit.cluster.blame import first_failure
 from labkit.cluster.cluster import CLOSE_S, Cluster
+from labkit.cluster.forked_process import describe_exit
 from labkit.cluster.gang import Gang
 from labkit.cluster.rank_context import RankContext
-from labkit.cluster.rank_owner import RankEnd, describe_exit
+from labkit.cluster.rank_owner import RankEnd
 from labkit.errors import BusyError, ClusterError, RankFailed, RunStopped, SettingError
 
 SOON_S = 5.0

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from distributed import Client, LocalCluster
 
 import labkit
 from labkit.cluster import launch as launch_module
-from labkit.cluster.cluster import Cluster, end_processes
+from labkit.cluster.clear_host import end_processes
+from labkit.cluster.cluster import Cluster
 from labkit.cluster.devices import Devices
 from labkit.cluster.rank_context import RankContext
 from labkit.errors import ClusterError, SettingError
@@ -138,6 +140,15 @@ def test_workers_that_never_come_are_an_error_with_logs_and_nothing_stays(
         labkit.launch(2, device="cpu", timeout_s=timeout_s)
     assert "everything was closed again" in str(error.value)
     assert cause in str(error.value)
+
+
+def test_a_lost_worker_is_replaced_however_long_that_takes(own_cluster: Cluster) -> None:
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}):
+        os.kill(own_cluster.workers[0]["pid"], signal.SIGKILL)
+        while own_cluster.num_workers == 2:
+            time.sleep(0.01)
+        own_cluster.client.wait_for_workers(2, timeout=60)
+    assert own_cluster.run_ranks(pid_of, 2)
 
 
 @pytest.fixture

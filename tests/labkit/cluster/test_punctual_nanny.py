@@ -11,7 +11,8 @@ from typing import Any
 import dask
 import psutil
 
-from labkit.cluster.cluster import Cluster, close_owned
+from labkit.cluster.clear_host import close_owned
+from labkit.cluster.cluster import Cluster
 
 SOON_S = 60.0
 

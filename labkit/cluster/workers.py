@@ -1,0 +1,69 @@
+"""The workers of a scheduler, as its client sees them: which there are, and functions run there.
+
+The functions run on the workers' event loops, which answer while their only thread waits for a
+rank.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed import Client, Worker
+
+CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
+
+logger = logging.getLogger(__name__)
+
+
+def worker_addresses(client: Client) -> list[str]:
+    """Addresses of a scheduler's workers, asked for now.
+
+    ``Client.scheduler_info`` returns what is kept on the client, which a refresh in the
+    background replaces by a version without workers.
+    """
+    assert client.scheduler is not None, "the client is connected"
+    identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CALL_S)
+    return list(identity["workers"])
+
+
+def call_workers(
+    client: Client,
+    function: Callable[..., Any],
+    *args: Any,
+    workers: list[str] | None = None,
+    timeout_s: float = CALL_S,
+) -> dict[str, Any]:
+    """Answers by worker of a function that runs on their event loops.
+
+    A worker that does not answer within ``timeout_s`` seconds must not hold up the rest:
+    then there are no answers, and a warning. ``client.run`` itself would wait for ever.
+    """
+    try:
+        answers: dict[str, Any] = client.sync(
+            client._run,
+            function,
+            *args,
+            workers=workers,
+            on_error="ignore",
+            callback_timeout=timeout_s,
+        )
+    except TimeoutError:
+        logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
+        return {}
+    return answers
+
+
+def describe_worker(kind: str, *, dask_worker: Worker) -> dict[str, Any]:
+    """On a worker of such a cluster: its name, host, process, and the device of its ranks."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return {
+        "name": dask_worker.name,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": f"GPU {visible.split(',')[0]}" if kind == "gpu" else "CPU",
+    }
