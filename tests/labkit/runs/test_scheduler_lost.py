@@ -39,7 +39,7 @@ def scheduler(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     options = f"--nworkers 2 --nthreads 1 --local-directory {tmp_path}"
     workers = subprocess.Popen([*module, *options.split()], cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + START_S
-    while not told.exists():
+    while not (told.exists() and told.read_text().endswith("}")):  # whole, not half of it
         assert time.monotonic() < deadline
         time.sleep(0.02)
     yield scheduler
