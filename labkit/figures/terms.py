@@ -20,6 +20,9 @@ from labkit.figures.style import (
 )
 from labkit.runs.record import RunRecord
 
+ROW_IN = 0.42
+MARK_ROWS = 0.5  # above the bars, for the words of the marks
+
 
 def terms_figure(
     record: RunRecord, marks: Mapping[str, float] | None = None, theme: Theme = LIGHT
@@ -41,7 +44,9 @@ def terms_figure(
     ends_s = _ends(record)
     ranks = sorted({leader["rank"] for leader in leaders})
     remark = remark_on([record])
-    figure = new_figure(1.3 + 0.42 * len(ranks) + remark.height_in, theme)
+    marked = MARK_ROWS if marks else 0.0
+    height_in = 1.3 + ROW_IN * (len(ranks) + marked) + remark.height_in
+    figure = new_figure(height_in, theme)
     RemarkText(figure, theme, remark)
     axes = place_axes(figure, left=0.8, right=0.3, bottom=0.55 + remark.height_in, top=0.4)
     style_axes(axes, theme, grid="x")
@@ -64,7 +69,7 @@ def terms_figure(
         )  # fmt: skip
         said.append(f"{name} at {at_s:.2f} s")
     axes.set_yticks(range(len(ranks)), [f"rank {rank}" for rank in ranks])
-    axes.set_ylim(-0.45, len(ranks) - 0.3)
+    axes.set_ylim(-0.45, len(ranks) - 0.3 + marked)
     label_axes(axes, theme, x="seconds since the start; a colour for each start of the ranks")
     add_title(axes, theme, "Who leads", remark.kind_note)
     describe(figure, f"Leaders of the run: {'; '.join(said)}{remark.spoken}")

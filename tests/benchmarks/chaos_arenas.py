@@ -73,7 +73,7 @@ class HandMadeArena:
         self.nannies: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start("dask_scheduler --host=tls://127.0.0.1 --port=0")
         try:
-            self._await(self.file.exists)
+            self._await(lambda: self.file.exists() and self.file.read_text().endswith("}"))
             for _ in range(NUM_WORKERS):
                 self._add_worker()
             address = json.loads(self.file.read_text())["address"]

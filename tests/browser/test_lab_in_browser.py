@@ -29,6 +29,7 @@ def test_a_person_launches_preprocesses_trains_stops_and_sweeps(
     preprocess(lab, shots)
     shape_the_plan(lab)
     train_and_stop(lab, shots)
+    look_in_the_dark(lab, shots)
     sweep(lab, shots)
     save(lab, server.root / "00_the_lab.ipynb")
     assert not watched.outside, f"asked for addresses outside loopback: {watched.outside}"
@@ -170,10 +171,15 @@ def kill_the_leader(lab: Any, shots: Path) -> None:
     expect(happened).to_have_text(told, timeout=LONG_MS)
     expect(cluster.get_by_role("note", name="Restarts")).to_contain_text("1 restart of this run")
     lab.shoot(shots / "attacked.png", "Cluster")
+
+
+def look_in_the_dark(lab: Any, shots: Path) -> None:
+    """The map follows the reader's system, and the page with it."""
+    picture = lab.card("Cluster").get_by_role("img", name=re.compile("^Map of 4 workers"))
     light = picture.get_attribute("src")
     lab.prefer("dark")
     expect(picture).not_to_have_attribute("src", light or "")
-    lab.shoot(shots / "attacked-dark.png", "Cluster")
+    lab.shoot(shots / "dark.png", "Cluster")
     lab.prefer("light")
 
 

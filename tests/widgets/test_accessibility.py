@@ -29,7 +29,7 @@ def test_every_control_has_the_label_that_becomes_its_name(lab: Lab) -> None:
 
 def test_every_button_explains_itself(lab: Lab) -> None:
     buttons = [widget for widget in widgets_in(lab.widget) if isinstance(widget, ipw.Button)]
-    assert len(buttons) == 19
+    assert len(buttons) == 24
     assert all(button.tooltip for button in buttons)
 
 
@@ -42,6 +42,7 @@ def test_every_tab_and_group_has_a_title(lab: Lab) -> None:
 def test_every_setting_explains_itself(lab: Lab) -> None:
     form = lab.train_panel.form
     explained = [*form.split.options.values(), *form.recipe.options.values(), *form.clock.options]
+    explained += [form.restarts]
     explained += [*lab.data_panel.steps.controls, *lab.data_panel.sources.controls[2:]]
     assert all(control.tooltip for control in explained)
 

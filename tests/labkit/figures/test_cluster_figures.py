@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from labkit.cluster.processes import LabProcess
 from labkit.emulate.device import Link
@@ -74,12 +76,15 @@ def test_a_term_ends_with_its_leader_and_not_when_the_next_one_begins() -> None:
         leader(3, 0, 1, 2.0, "run ended"),
         recoveries=[{"attempt": 1, "cause": "died", "at_s": 0.8}],
     )
-    figure = terms_figure(record, {"leader killed": 0.75})
+    figure = terms_figure(record, {"leader killed": 0.75, "looked": 1.45})
     bars = [x for p in figure.axes[0].patches for x in (p.get_x(), p.get_x() + p.get_width())]
     assert bars == pytest.approx([0.1, 0.8, 1.5, 2.0, 2.0, 5.0])
     assert "term 2: attempt ended" in words(figure)
     assert "leader killed" in words(figure)
     assert "term 1 rank 0 from 0.10 s, died" in alt_of(figure)
+    FigureCanvasAgg(figure).draw()
+    texts = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not [True for one, other in combinations(texts, 2) if one.overlaps(other)]
 
 
 def test_a_run_without_a_leader_has_no_terms() -> None:
