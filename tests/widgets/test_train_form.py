@@ -170,11 +170,12 @@ def test_impossible_recipe_is_explained(launched: Lab) -> None:
 
 def test_folded_groups_say_what_was_chosen_in_them(launched: Lab) -> None:
     assert form_of(launched).groups.titles == (
-        "Data parallel", "Pipeline", "Tensor", "Recipe", "Device",
+        "Data parallel", "Pipeline", "Tensor", "Recipe", "Device", "Wait for workers",
     )  # fmt: skip
     choose(launched, sync="ring", seed=3, clock="emulated")
     assert form_of(launched).groups.titles == (
         "Data parallel: ring", "Pipeline", "Tensor", "Recipe: seed=3", "Device: demo",
+        "Wait for workers",
     )  # fmt: skip
 
 
