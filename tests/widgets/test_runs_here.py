@@ -8,6 +8,8 @@ import pytest
 
 from labkit.cluster.posted_run import FoundRun
 from labkit.errors import SettingError
+from labkit.plan import Plan
+from labkit.workload import find_workload
 from widgets import Lab
 from widgets.runs_here import FOLLOW, LET_GO, RunsHere
 
@@ -27,18 +29,13 @@ def found(run: str, topic: str = "theirs", **more: Any) -> FoundRun:
 @pytest.fixture
 def theirs(launched: Lab, engine: Any, wait_for: Any) -> Any:
     """A run of somebody else, on a scheduler to which the lab is connected."""
-    panel = launched.train_panel
-    panel.start_button.click()
-    wait_for(lambda: engine.runs)
-    run = engine.runs[0]
-    run.finish()
-    launched.wait_idle(DEADLINE_S)
-    run._ended.clear()
+    workload, plan = find_workload("fruit"), Plan(dp=2)
+    run = engine.train(workload, plan, launched.cluster, steps=200, emulate=None)
     waiting = {"status": "waiting", "position": 2, "workers": ()}
     engine.others = [found(run.run), found("queued", **waiting), found("own", topic="mine")]
-    launched.cluster.kind, launched.cluster.topic = "existing", "mine"
+    launched.cluster.topic, launched.cluster.kind = "mine", "existing"
     launched.pump.poke()
-    wait_for(lambda: here(launched).choice.options)
+    wait_for(lambda: here(launched).choice.value and not here(launched).stop_button.disabled)
     return run
 
 
@@ -90,8 +87,8 @@ def test_a_run_of_somebody_else_is_stopped(
     theirs: Any, launched: Lab, engine: Any, wait_for: Any
 ) -> None:
     panel = here(launched)
-    panel.stop_button.click()
     engine.others = []
+    panel.stop_button.click()
     wait_for(lambda: "No run of anybody else is on this scheduler" in panel.about.value)
     assert theirs.stopped
     assert panel.stop_button.disabled
