@@ -111,7 +111,7 @@ class Lab:
             TimeoutError: a job is still at work after ``timeout_s`` seconds.
         """
         deadline = time.monotonic() + timeout_s
-        jobs = (*self.state.jobs, *self.state.background, *self.state.watches)
+        jobs = (*self.state.jobs, *self.state.background)
         begun = -1
         while begun != sum(job.num_starts for job in jobs):  # a render may begin a quiet one
             begun = sum(job.num_starts for job in jobs)

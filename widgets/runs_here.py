@@ -125,10 +125,10 @@ class RunsHere:
             self.look()
         options = [(f"{each.run} of {each.user}", each.run) for each in self._found]
         if list(self.choice.options) != options:
-            chosen = self.choice.value
+            chosen, runs = self.choice.value, [run for _, run in options]
             self.choice.options = options
-            if chosen in (run for _, run in options):
-                self.choice.value = chosen
+            if runs:
+                self.choice.value = chosen if chosen in runs else runs[0]
         watching = self.watch.active
         self.follow_button.description = LET_GO if watching else FOLLOW
         self.follow_button.disabled = not (watching or options)
