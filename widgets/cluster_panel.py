@@ -12,6 +12,7 @@ from widgets.cluster_map_view import ClusterMapView
 from widgets.jobs import Pump
 from widgets.markup import hint, note, table
 from widgets.panel import Panel, action_button, int_slider
+from widgets.runs_here import RunsHere
 from widgets.state import LabState
 
 MAX_WORKERS = 16
@@ -32,15 +33,17 @@ class ClusterPanel(Panel):
         self.about = ipw.HTML()
         self.map = ClusterMapView(state, self.new_image("lab-picture-cluster", kept=False))
         self.attacks = AttackForm(state, pump)
+        self.runs_here = RunsHere(state, pump, self.new_image("lab-picture-followed", kept=False))
         self.fill(
             [
                 self.workers_slider,
                 ipw.HBox([self.launch_button, self.close_button]),
                 self.attacks.widget,
+                self.runs_here.controls,
             ],
-            [self.map.widget, self.about],
+            [self.map.widget, self.about, self.runs_here.results],
         )
-        for button, action in self.attacks.actions:
+        for button, action in (*self.attacks.actions, *self.runs_here.actions):
             self.on_click(button, action)
         self.on_change(self.workers_slider)
         self.on_click(self.launch_button, self.launch)
@@ -62,7 +65,7 @@ class ClusterPanel(Panel):
         A cluster that the lab was given stays open: the lab only lets go of it.
         """
         others = [job for job in self.state.jobs if job is not self.job]
-        others += self.state.background
+        others += [*self.state.background, *self.state.watches]
         for job in others:
             job.stop()
         for job in others:
@@ -97,6 +100,7 @@ class ClusterPanel(Panel):
         self.render_message(note(said, "Cluster"))
         self.map.render()
         self.attacks.render(self.map.history)
+        self.runs_here.render()
 
 
 def _before(active: bool) -> str:

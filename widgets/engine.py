@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import labkit
 from labkit.cluster.cluster import Cluster
+from labkit.cluster.posted_run import FoundRun
 from labkit.plan import Plan
 from labkit.project.profile import ModelProfile
 from labkit.runs.attack import ATTACKS, why_no_slow_link
@@ -100,6 +101,12 @@ class Engine(Protocol):
     def why_no_slow_link(self, run: Any) -> str:
         """Why the links of a run cannot be slowed; empty where they can."""
 
+    def runs_on(self, cluster: Cluster) -> list[FoundRun]:
+        """The live and waiting runs of all clients of a cluster's scheduler."""
+
+    def follow(self, cluster: Cluster, run: str) -> Any:
+        """A run of another client, live."""
+
 
 class Labkit:
     """The real engine."""
@@ -110,6 +117,8 @@ class Labkit:
     sweep = staticmethod(labkit.sweep)
     check_parity = staticmethod(check_parity)
     why_no_slow_link = staticmethod(why_no_slow_link)
+    runs_on = staticmethod(labkit.runs_on)
+    follow = staticmethod(labkit.follow)
 
     def attack(self, run: Any, what: str, *target: int | str) -> dict[str, Any]:
         """By the function of that name in ``labkit.runs.attack``."""

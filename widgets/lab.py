@@ -130,7 +130,7 @@ class Lab:
         if self._closed:
             return
         self._closed = True
-        jobs = (*self.state.jobs, *self.state.background)
+        jobs = (*self.state.jobs, *self.state.background, *self.state.watches)
         for job in jobs:
             job.stop()
         for job in jobs:

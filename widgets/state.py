@@ -28,6 +28,7 @@ class LabState:
         theme: colours of the pictures, from the page's own theme.
         jobs: every panel's job.
         background: jobs that begin by themselves and that no button waits for.
+        watches: jobs that go on beside those of the panels, until they are stopped.
         num_stored: goes up whenever something was kept or removed.
     """
 
@@ -42,6 +43,7 @@ class LabState:
     theme: Theme = LIGHT
     jobs: list[Job] = field(default_factory=list)
     background: list[Job] = field(default_factory=list)
+    watches: list[Job] = field(default_factory=list)
     num_stored: int = 0
 
     @property

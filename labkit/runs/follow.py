@@ -210,6 +210,8 @@ class FollowedRun:
                         self._client, self.found, time.monotonic() - self._pass_over_s
                     )
         finally:
+            if self._client.status == "running":
+                self._client.unsubscribe_topic(self.found.topic)
             self._client.close()
             with self._changed:
                 self._ended = True

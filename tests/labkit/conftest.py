@@ -56,7 +56,7 @@ def run_dask(
     workers = subprocess.Popen([*module, *options.split()], cwd=folder, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_S
-        while not told.exists():
+        while not (told.exists() and told.read_text().endswith("}")):  # whole, not half of it
             assert time.monotonic() < deadline
             threading.Event().wait(0.02)
         address = str(json.loads(told.read_text())["address"])

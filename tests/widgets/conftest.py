@@ -54,7 +54,7 @@ class FakeRun:
             self._record.ideal = {"step_time_s": 0.1, "speedup": 3.5, "breakdown_s": {}}
         self.plan = plan
         self.max_restarts = max_restarts
-        self.stopped = False
+        self.stopped = self.closed = False
         self.error: Exception | None = None
         self._ended = threading.Event()
 
@@ -115,6 +115,10 @@ class FakeRun:
         self.stopped = True
         self.finish()
 
+    def close(self) -> None:
+        """Of a follower."""
+        self.closed = True
+
     def view(self) -> RunRecord:
         return self._record
 
@@ -166,6 +170,7 @@ class FakeEngine:
         runs: that were started.
         lateness: of the points of an emulated sweep.
         shards: of the datasets that are made.
+        others: what is found on a cluster's scheduler.
     """
 
     gate: threading.Event = field(default_factory=threading.Event)
@@ -177,6 +182,7 @@ class FakeEngine:
     shards: list[dict[str, Any]] = field(default_factory=_shards)
     closed: list[int] = field(default_factory=list)
     started: threading.Event = field(default_factory=threading.Event)
+    others: list[Any] = field(default_factory=list)
 
     def _called(self, name: str, **given: Any) -> None:
         self.calls.append((name, given))
@@ -252,6 +258,12 @@ class FakeEngine:
             run="fake", single="single", steps=20, loss=3e-7, weights=1e-6, gradients=2e-6,
             limit=1e-5, why="equal in mathematics",
         )  # fmt: skip
+
+    def runs_on(self, cluster: Any) -> list[Any]:
+        return self.others
+
+    def follow(self, cluster: Any, run: str) -> FakeRun:
+        return next(each for each in self.runs if each.run == run)
 
     def sweep(self, workload: Workload, **given: Any) -> Curve:
         self._called("sweep", workload=workload, **given)

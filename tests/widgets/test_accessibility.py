@@ -29,7 +29,7 @@ def test_every_control_has_the_label_that_becomes_its_name(lab: Lab) -> None:
 
 def test_every_button_explains_itself(lab: Lab) -> None:
     buttons = [widget for widget in widgets_in(lab.widget) if isinstance(widget, ipw.Button)]
-    assert len(buttons) == 24
+    assert len(buttons) == 27
     assert all(button.tooltip for button in buttons)
 
 

@@ -40,6 +40,14 @@ def where(foreign_dask: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield f"--address {address} --security {folder / 'tls.pem'}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def commands_heed_control_c() -> Iterator[None]:
+    """Also where the tests themselves were started in the background, and so ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Command:
     """A command that runs, and what it has said so far on standard error."""
 

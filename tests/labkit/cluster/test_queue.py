@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -225,3 +226,26 @@ def test_a_task_that_met_a_run_on_its_worker_is_done_by_another(cluster4: Cluste
     assert executor.map(slow_double, range(12)) == [2 * number for number in range(12)]
     assert held.status == "running"
     end(held)
+
+
+def test_a_single_task_waits_its_turn_as_long_as_it_may_and_can_be_stopped(
+    cluster4: Cluster,
+) -> None:
+    held = hold(cluster4, 4)
+    with pytest.raises(ClusterError, match="nothing finished for"):
+        OnCluster(cluster4.client, stall_s=0.3).call(slow_double, 1)
+    stop = threading.Event()
+    patient = OnCluster(cluster4.client, stall_s=0.3, queue_s=SOON_S, should_stop=stop.is_set)
+    with ThreadPoolExecutor(1) as threads:
+        work = threads.submit(patient.call, slow_double, 1)
+        until_s = time.monotonic() + 1.0
+        wait_until(lambda: time.monotonic() > until_s)
+        assert not work.done(), "three times as long as the other"
+        stop.set()
+        with pytest.raises(RunStopped):
+            work.result(SOON_S)
+        stop.clear()
+        work = threads.submit(patient.call, slow_double, 1)
+        wait_until(lambda: patient._share.kept_out)
+        end(held)
+        assert work.result(SOON_S) == 2

@@ -296,6 +296,18 @@ def test_followers_are_told_when_the_scheduler_dies(foreign_dask: Any, tmp_path:
         cluster.close()
 
 
+def test_a_labs_own_cluster_tells_those_who_have_its_certificate(cluster4: Cluster) -> None:
+    run = start(cluster4, steps=5)
+    assert cluster4.client.scheduler is not None
+    address, certificate = cluster4.client.scheduler.address, cluster4.folder / "tls.pem"
+    with labkit.follow(address, run.run, security=certificate) as followed:
+        losses = followed.wait(SOON_S).losses
+    with labkit.follow(cluster4, run.run) as followed:
+        assert followed.wait(SOON_S).losses == losses == run.losses
+    with pytest.raises(SettingError, match="speaks TLS, but"):
+        labkit.runs_on(address)
+
+
 def test_the_board_forgets_all_but_the_newest_ended_runs(owner: Cluster) -> None:
     from labkit.cluster.run_board import MOST_ENDED
     from labkit.runs.found import all_runs
