@@ -32,6 +32,9 @@ def find_fork_servers(folder: Path) -> list[psutil.Process]:
 
 def close_owned(owned: SpecCluster) -> None:
     """Close scheduler and workers that the lab started; worker processes that stay are killed."""
+    nannies = logging.getLogger("distributed.nanny")
+    level = nannies.level
+    nannies.setLevel(logging.ERROR)  # on a busy machine they warn that they kill what is slow to end
     try:
         owned.close(timeout=CLOSE_WORKERS_S)
     except TimeoutError:
@@ -40,6 +43,8 @@ def close_owned(owned: SpecCluster) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 if nanny.pid:
                     psutil.Process(nanny.pid).kill()
+    finally:
+        nannies.setLevel(level)
 
 
 def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
