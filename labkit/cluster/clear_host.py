@@ -34,7 +34,7 @@ def close_owned(owned: SpecCluster) -> None:
     """Close scheduler and workers that the lab started; worker processes that stay are killed."""
     nannies = logging.getLogger("distributed.nanny")
     level = nannies.level
-    nannies.setLevel(logging.ERROR)  # on a busy machine they warn that they kill what is slow to end
+    nannies.setLevel(logging.ERROR)  # they warn that they kill what is slow to end
     try:
         owned.close(timeout=CLOSE_WORKERS_S)
     except TimeoutError:
