@@ -31,7 +31,9 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -260,6 +262,31 @@ def owner_lives(folder: Path) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def ending_with_owner(folder: Path) -> Iterator[None]:
+    """End this process if its owner goes meanwhile, and remove the folder: imports take seconds.
+
+    The thread that looks is gone afterwards, when processes are forked.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            if not owner_lives(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                os._exit(0)
+
+    watching = threading.Thread(target=look, daemon=True)
+    if (folder / OWNER_FILE).exists():
+        watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if watching.ident is not None:
+            watching.join()
+
+
 def main(folder: Path, *, private: bool) -> None:
     """Listen, preload, serve, and leave nothing behind."""
     # First: the kernel wants a process of one thread for this.
@@ -267,8 +294,9 @@ def main(folder: Path, *, private: bool) -> None:
     (folder / NETWORK_FILE).write_text(obstacle)
     server = ForkServer(folder, has_own_network=not obstacle)
     (folder / PID_FILE).write_text(str(os.getpid()))
-    for module in PRELOAD:
-        importlib.import_module(module)
+    with ending_with_owner(folder):
+        for module in PRELOAD:
+            importlib.import_module(module)
     import torch
 
     torch.set_num_threads(1)
