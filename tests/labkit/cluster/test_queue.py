@@ -244,8 +244,8 @@ def test_a_single_task_waits_its_turn_as_long_as_it_may_and_can_be_stopped(
         stop.set()
         with pytest.raises(RunStopped):
             work.result(SOON_S)
-        stop.clear()
-        work = threads.submit(patient.call, slow_double, 1)
-        wait_until(lambda: patient._share.kept_out)
+        served = OnCluster(cluster4.client, queue_s=SOON_S)
+        work = threads.submit(served.call, slow_double, 1)
+        wait_until(lambda: served._share.kept_out)
         end(held)
         assert work.result(SOON_S) == 2
