@@ -24,6 +24,10 @@ END_S = 5.0
 class LiveRun(Protocol):
     """What a run and its follower have in common."""
 
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in whichever way."""
+
     def view(self) -> RunRecord:
         """What is known now."""
 
@@ -38,6 +42,8 @@ def wait_telling(run: LiveRun) -> RunRecord:
         try:
             return run.wait(LOOK_S)
         except TimeoutError:
+            if run.done:  # and that may be what it failed with
+                return run.wait()
             lines.tell(run.view())
 
 

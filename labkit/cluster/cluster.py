@@ -203,10 +203,10 @@ class Cluster:
             TimeoutError: they took longer than ``timeout_s``.
         """
         gang = self.start_ranks(function, num_ranks, args, queue_s=queue_s)
-        on_start(gang)
         try:
+            on_start(gang)
             return gang.wait(timeout_s)
-        except (TimeoutError, KeyboardInterrupt):
+        except BaseException:
             gang.stop()
             with contextlib.suppress(Exception):
                 gang.wait(CLOSE_S)

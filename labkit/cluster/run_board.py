@@ -9,13 +9,12 @@ newest thousand batches of a client.
 from __future__ import annotations
 
 import pickle
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from distributed import Scheduler
 
-from labkit.cluster.plain_pickle import plain_loads
+from labkit.cluster.plain_pickle import events_of
 from labkit.cluster.posted_run import FoundRun, FoundStatus, PostedRun
 from labkit.cluster.reservation import whereabouts
 
@@ -28,33 +27,38 @@ Event = tuple[float, dict[str, Any]]  # wall clock of the scheduler, and what wa
 
 @dataclass(slots=True)
 class _Entry:
-    """A run on the board; ``steps_done`` as of the events up to ``seen_s``."""
+    """A run on the board; ``steps_done`` as of the events up to the one that was ``seen`` last."""
 
     posted: PostedRun
     version: int = 1
     steps_done: int = 0
-    seen_s: float = 0.0
+    seen: Event | None = None
 
 
 @dataclass(slots=True)
 class _Board:
-    """Runs by identifier, in the order of their beginning."""
+    """Runs by identifier; those that have ended are in the order of their end."""
 
     entries: dict[str, _Entry] = field(default_factory=dict)
 
     def note_the_lost(self, scheduler: Scheduler) -> None:
         """Runs whose client is gone have ended with it."""
-        for entry in self.entries.values():
+        for entry in list(self.entries.values()):
             posted = entry.posted
             if not posted.status and posted.client not in scheduler.clients:
                 error = (
                     f"the client that owned run {posted.run} was lost (process {posted.pid} of "
                     f"{posted.user} on {posted.host}), and with it its ranks"
                 )
-                entry.posted = replace(posted, status="failed", error=error)
+                self.end(entry, replace(posted, status="failed", error=error))
+
+    def end(self, entry: _Entry, posted: PostedRun) -> None:
+        """Note the end of a run, the newest one."""
+        entry.posted = posted
+        self.entries[posted.run] = self.entries.pop(posted.run)
 
     def forget_old(self) -> None:
-        """Keep the newest of those that have ended."""
+        """Keep those that ended last."""
         ended = [run for run, entry in self.entries.items() if entry.posted.status]
         for run in ended[:-MOST_ENDED]:
             del self.entries[run]
@@ -65,16 +69,19 @@ def post(posted: PostedRun, *, dask_scheduler: Scheduler) -> None:
     board = _board(dask_scheduler)
     entry = board.entries.get(posted.run)
     if entry is None:
-        board.entries[posted.run] = _Entry(posted)
+        entry = board.entries[posted.run] = _Entry(posted)
     else:
         entry.posted, entry.version = posted, entry.version + 1
+    if posted.status:
+        board.end(entry, posted)
     board.forget_old()
 
 
 def find_runs(*, dask_scheduler: Scheduler) -> list[FoundRun]:
     """All runs that the board knows, those that ended lately too, by their beginning."""
     entries = _board(dask_scheduler).entries.values()
-    return [_found(entry, dask_scheduler) for entry in entries]
+    by_beginning = sorted(entries, key=lambda entry: entry.posted.since_s)
+    return [_found(entry, dask_scheduler) for entry in by_beginning]
 
 
 def look(
@@ -112,14 +119,17 @@ def conclude(
     run: str, status: Literal["stopped", "failed"], why: str, *, dask_scheduler: Scheduler
 ) -> None:
     """Note the end of a run in the place of its owner, which may still correct it."""
-    entry = _board(dask_scheduler).entries[run]
+    board = _board(dask_scheduler)
+    entry = board.entries[run]
     if not entry.posted.status:
-        entry.posted = replace(entry.posted, status=status, error=why)
+        board.end(entry, replace(entry.posted, status=status, error=why))
 
 
-def belongs(message: dict[str, Any], run: str) -> bool:
+def belongs(message: Any, run: str) -> bool:
     """Whether a message of an owner's topic holds events of a run's ranks, in any attempt."""
-    return "events" in message and str(message["run"]).partition(".")[0] == run
+    if not isinstance(message, dict) or "events" not in message:
+        return False
+    return str(message.get("run")).partition(".")[0] == run
 
 
 def _board(scheduler: Scheduler) -> _Board:
@@ -166,15 +176,17 @@ def _found(entry: _Entry, scheduler: Scheduler) -> FoundRun:
 
 def _count_steps(entry: _Entry, scheduler: Scheduler) -> None:
     """Look for the newest step among the events since the last look, the newest first."""
-    seen_s, entry.seen_s, looks = entry.seen_s, time.time(), 0
-    for at_s, message in reversed(scheduler.get_events(entry.posted.topic)):
-        if at_s < seen_s or looks == MOST_LOOKS:
+    kept, seen, looks = scheduler.get_events(entry.posted.topic), entry.seen, 0
+    entry.seen = kept[-1] if kept else None
+    for kept_event in reversed(kept):
+        if kept_event is seen or looks == MOST_LOOKS:
             return
-        if not belongs(message, entry.posted.run) or message["rank"] != 0:
+        _, message = kept_event
+        if not belongs(message, entry.posted.run) or message.get("rank") != 0:
             continue
         looks += 1
         try:
-            events = plain_loads(message["events"])
+            events = events_of(message)
         except pickle.UnpicklingError:
             continue  # of a client that sends something else; it spoils its own count only
         for event in reversed(events):

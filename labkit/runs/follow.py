@@ -17,10 +17,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.plain_pickle import plain_loads
+from labkit.cluster.plain_pickle import events_of
 from labkit.cluster.workers import CALL_S
 from labkit.errors import ClusterError
 from labkit.runs.found import all_runs, ask_scheduler, choose_run, own_client
@@ -59,7 +59,7 @@ def follow(
         security: certificates for an address that speaks TLS, as in ``launch``.
     Raises:
         SettingError: no such run is there, with those that are; or as ``runs_on``.
-        ClusterError: as ``runs_on``.
+        ClusterError: as ``runs_on``, or the run is one of another version of labkit.
     """
     client = own_client(cluster, security)
     try:
@@ -92,12 +92,17 @@ class FollowedRun:
         self._version = 0
         self._pass_over_s = float("inf")
         client.subscribe_topic(found.topic, self._events.put)
-        history = ask_scheduler(client, listen, found.run, client.id)
+        self._history: list[Event] = ask_scheduler(client, listen, found.run, client.id)
         _, _, packed = ask_scheduler(client, look, found.run, 0)
-        self._record = unpack(packed)
-        self._heard_s = 0.0
-        for event in history:
-            self._take(event)
+        try:
+            self._record = unpack(packed)
+        except ValueError as error:
+            raise ClusterError(
+                f"run {found.run} of {found.user} on {found.host} cannot be followed: {error}; use "
+                "the same version of labkit there and here"
+            ) from error
+        for _, message in self._history:
+            self._take(message)
         self._look()
         self._thread = threading.Thread(
             target=self._follow, name=f"follow-{found.run}", daemon=True
@@ -199,16 +204,15 @@ class FollowedRun:
                 self._hear(LOOK_S)
                 try:
                     self._look()
+                    over_s = time.monotonic() - self._pass_over_s
+                    if over_s >= 0 and not self.found.ended:
+                        stop_without_owner(self._client, self.found, over_s)
                     failures = 0
-                except ClusterError as error:
+                except (ClusterError, OSError) as error:
                     failures += 1
                     if self._client.status != "running" or failures == MOST_FAILURES:
                         why = f"the Dask scheduler is gone, and with it run {self.run}: {error}"
                         self.found = replace(self.found, status="failed", error=why)
-                if time.monotonic() >= self._pass_over_s and not self.found.ended:
-                    stop_without_owner(
-                        self._client, self.found, time.monotonic() - self._pass_over_s
-                    )
         finally:
             if self._client.status == "running":
                 self._client.unsubscribe_topic(self.found.topic)
@@ -222,26 +226,29 @@ class FollowedRun:
         until_s = time.monotonic() + seconds
         while not self._closing.is_set() and (left_s := until_s - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
-                self._take(self._events.get(timeout=left_s))
+                self._hear_event(self._events.get(timeout=left_s))
 
-    def _take(self, event: Event) -> None:
-        """Take a batch of events of a rank, once: what was kept comes again to who has joined."""
+    def _hear_event(self, event: Event) -> None:
+        """Take an event that is new: the last ones of the history may come once more."""
         from labkit.cluster.run_board import belongs
 
         at_s, message = event
-        if at_s <= self._heard_s or not belongs(message, self.run):
+        if not belongs(message, self.run) or (at_s, message) in self._history:
             return
-        self._heard_s = at_s
+        self._history = []
+        self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        """Take a batch of events of a rank."""
         try:
-            events = plain_loads(message["events"])
-        except pickle.UnpicklingError as error:
+            events = events_of(message)
+            with self._lock:
+                for each in events:
+                    if each["type"] == "steps" and each["steps"]:
+                        self._go_back(message["run"], each["steps"][0][0])
+                    take_event(self._record, each, self._device_s)
+        except (pickle.UnpicklingError, LookupError, TypeError) as error:
             logger.warning("run %s sent events that are not read: %s", self.run, error)
-            return
-        with self._lock:
-            for each in events:
-                if each["type"] == "steps" and each["steps"]:
-                    self._go_back(message["run"], each["steps"][0][0])
-                take_event(self._record, each, self._device_s)
 
     def _go_back(self, gang: str, first: int) -> None:
         """Forget the steps that a further attempt does again."""
@@ -263,12 +270,19 @@ class FollowedRun:
         found, self._version, packed = answer
         with self._lock:
             if packed:
-                self._record = _joined(self._record, unpack(packed), ended=found.ended)
+                self._join(packed, ended=found.ended)
             if found.workers and not found.ended:
                 self._record.devices = [
                     {"rank": rank, "address": address} for rank, address in enumerate(found.workers)
                 ]
             self.found = found
+
+    def _join(self, packed: bytes, *, ended: bool) -> None:
+        """Take what the owner posted; what is known stays where that is not read."""
+        try:
+            self._record = _joined(self._record, unpack(packed), ended=ended)
+        except ValueError as error:
+            logger.warning("run %s was posted anew, but with %s", self.run, error)
 
 
 def _joined(known: RunRecord, posted: RunRecord, *, ended: bool) -> RunRecord:

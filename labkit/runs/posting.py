@@ -135,9 +135,12 @@ def unpack(packed: bytes) -> RunRecord:
     """What ``pack`` made; without spans and load.
 
     Raises:
-        ValueError, LookupError, TypeError: it is no record.
+        ValueError: it is no record, or one of another version of labkit.
     """
-    return record_from_values(json.loads(zlib.decompress(packed)))
+    try:
+        return record_from_values(json.loads(zlib.decompress(packed)))
+    except Exception as error:  # whatever zlib, JSON and values of another shape come upon
+        raise ValueError(f"no readable record ({type(error).__name__}: {error})") from error
 
 
 def user_name() -> str:

@@ -251,6 +251,18 @@ class Run:
         self._posting.note(seen)
 
     def _finish(self, gang: Gang, error: Exception | None) -> None:
+        """Complete the record, and tell other clients, that of a run whose results are bad too."""
+        try:
+            self._note_end(gang, error)
+        except Exception as unexpected:
+            with self._lock:
+                self._record.status = "failed"
+                self._record.error = f"its results cannot be read: {unexpected!r}"
+            raise
+        finally:
+            self._posting.end(self._record)
+
+    def _note_end(self, gang: Gang, error: Exception | None) -> None:
         """Complete the record from what the ranks returned, or from why they could not."""
         with self._lock:
             record = self._record
@@ -269,7 +281,6 @@ class Run:
                 record.error = str(error)
             if record.steps and "first_step" not in record.startup_s:
                 record.startup_s["first_step"] = record.steps[0].end_s
-        self._posting.end(record)
 
     def _complete(self, results: list[RankResult]) -> None:
         from labkit.train.job import merge_steps

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labkit.cluster.rank_context import RankContext
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from labkit.preprocess.dataset import Dataset
 
 PROFILE_S = 120.0  # after which the rank is ended; the bundled models take half a second
+LOOK_S = 0.1
 
 
 def profile_of(
@@ -23,7 +26,7 @@ def profile_of(
     dataset: Dataset,
     cluster: Cluster,
     queue_s: float = 0.0,
-    on_start: Callable[[Gang], None] = lambda gang: None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> ModelProfile:
     """The profile of a workload's model, made at its first use on a cluster by one of its ranks.
 
@@ -35,13 +38,13 @@ def profile_of(
         dataset: whose samples it takes.
         cluster: lends one free worker.
         queue_s: seconds that it may wait for one.
-        on_start: called with the gang of that rank, if there has to be one.
+        should_stop: asked while there has to be a rank; once true, it is stopped.
     Returns:
         One entry per layer; the cluster keeps it.
     Raises:
         WorkloadError: the model does not fit the dataset.
         BusyError: no worker is free.
-        RunStopped: its gang was stopped.
+        RunStopped: ``should_stop`` said so.
         RankFailed: the model raised something of its own.
     """
     key = (workload.model, workload.precision, str(dataset.folder))
@@ -53,12 +56,23 @@ def profile_of(
             str(dataset.folder),
             timeout_s=PROFILE_S + queue_s,
             queue_s=queue_s,
-            on_start=on_start,
+            on_start=partial(_wait, should_stop, PROFILE_S + queue_s),
         )
         if isinstance(found, LabError):
             raise found
         cluster.profiles[key] = found
     return cluster.profiles[key]
+
+
+def _wait(should_stop: Callable[[], bool] | None, timeout_s: float, gang: Gang) -> None:
+    """Wait for a gang as long as nobody asks it to stop."""
+    until_s = time.monotonic() + timeout_s
+    while should_stop is not None and time.monotonic() < until_s and not gang.done:
+        if should_stop():
+            gang.stop()
+            return
+        with gang.changed:
+            gang.changed.wait_for(lambda: gang.done, LOOK_S)
 
 
 def profile_rank(

@@ -78,7 +78,8 @@ def train(
             plan's real work on this host needs.
         single_batch: global batch of the one device that an ideal speedup is counted from;
             ``None`` takes the workload's.
-        should_stop: asked while a bundled dataset is prepared; once true, that ends.
+        should_stop: asked while a bundled dataset or the model's profile is prepared; once true,
+            that ends.
         queue_s: seconds that the run may wait in the line for its workers; meanwhile
             ``view().queue_position`` is its place, and ``stop()`` takes it out. What a first run of
             a workload prepares waits here, not in the run. 0 refuses a run whose workers are busy.
@@ -136,17 +137,15 @@ def train(
         kind="measured" if device is None else "emulated",
     )
     with posted(cluster, about, origin_s) as posting:
+        stops = partial(_asked, posting, should_stop)
         if dataset is None:
-            stops = partial(_asked, posting, should_stop)
             dataset = bundled_dataset(workload, cluster, stops, queue_s)
         check_data(workload, plan, dataset)
         num_steps = count_steps(workload, dataset.num_samples, steps, epochs)
         if saved is not None:
             check_goes_on(saved, workload, dataset.num_samples, num_steps)
         reach_all_hosts(dataset, cluster)
-        profile = profile_of(
-            workload, dataset, cluster, queue_s, lambda gang: posting.on_stop(gang.stop)
-        )
+        profile = profile_of(workload, dataset, cluster, queue_s, stops)
         emulation = None
         if device is not None:
             plan = emulated_plan(plan, profile)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
 from labkit.cli import live_lines
-from labkit.cli.live_lines import LiveLines
+from labkit.cli.live_lines import LiveLines, wait_telling
 from labkit.cluster.place_in_line import ordinal
 from labkit.cluster.security import make_certificate
 from labkit.plan import Plan
@@ -160,15 +160,46 @@ def test_places_are_ordinal_numbers() -> None:
     assert said == ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]
 
 
+def waiting_record() -> RunRecord:
+    plan = Plan(dp=2)
+    return RunRecord(
+        run="r", workload=find_workload("fruit").to_dict(), plan=plan.to_dict(),
+        strategy=plan.strategy, world_size=2, planned_steps=10, queue_position=2,
+    )  # fmt: skip
+
+
+class EndsWithTimeout:
+    """A run that waits for a while, then fails with a TimeoutError of its own."""
+
+    def __init__(self) -> None:
+        self.num_waits = 0
+
+    @property
+    def done(self) -> bool:
+        return self.num_waits > 1
+
+    def view(self) -> RunRecord:
+        return waiting_record()
+
+    def wait(self, timeout_s: float | None = None) -> Never:
+        self.num_waits += 1
+        assert self.num_waits < 9, "it has ended long ago"
+        raise TimeoutError("the scheduler did not answer" if self.done else "not yet")
+
+
+def test_a_run_that_fails_with_a_timeout_is_not_waited_for_any_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(TimeoutError, match="the scheduler did not answer"):
+        wait_telling(EndsWithTimeout())
+    assert capsys.readouterr().err == "waiting: 2nd in the line for free workers\n"
+
+
 def test_each_change_of_a_run_is_said_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_lines, "LINE_S", 0.0)
-    plan = Plan(dp=2)
-    record = RunRecord(
-        run="r", workload=find_workload("fruit").to_dict(), plan=plan.to_dict(),
-        strategy=plan.strategy, world_size=2, planned_steps=10, queue_position=2,
-    )  # fmt: skip
+    record = waiting_record()
     lines = LiveLines()
     for _ in range(2):
         lines.tell(record)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_tasks import prepare, rank_pid
 from labkit.errors import ClusterError, RunStopped, SettingError
 from labkit.runs import follow as follow_module
+from labkit.runs.posting import unpack
 from labkit.runs.store import RunStore
 from labkit.workload import WORKLOADS
 
@@ -178,10 +181,61 @@ def test_who_comes_late_is_told_what_the_scheduler_still_knows(
     with labkit.follow(address, run.run) as followed:
         wait_until(lambda: followed.view().steps)
         assert followed.missing_steps > 10
-        assert followed.found.step >= followed.view().steps[-1].step
+        newest = followed.view().steps[-1].step
+        wait_until(lambda: followed.found.step >= newest)
         own = end(run)
         followed.wait(SOON_S)
         assert followed.missing_steps == max(0, len(own.steps) - len(followed.view().steps))
+
+
+@pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"3"), zlib.compress(b"{}")])
+def test_what_is_no_record_is_one_kind_of_error(packed: bytes) -> None:
+    with pytest.raises(ValueError, match="no readable record"):
+        unpack(packed)
+
+
+def test_a_run_whose_results_cannot_be_read_ends_for_its_followers_too(
+    owner: Cluster, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: labkit.Run, results: object) -> None:
+        raise LookupError("a result that is not there")
+
+    monkeypatch.setattr(labkit.Run, "_complete", fail)
+    run = start(owner, dp=1, steps=3)
+    with labkit.follow(address, run.run) as followed:
+        record = followed.wait(SOON_S)
+    with pytest.raises(LookupError):
+        run.wait(SOON_S)
+    assert (record.status, run.view().status) == ("failed", "failed")
+    assert "its results cannot be read: LookupError('a result that is not there')" in record.error
+    assert run.run not in owner.stop_asked
+
+
+def test_a_follower_hears_on_when_the_clock_of_the_scheduler_goes_back(
+    owner: Cluster, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = start(owner)
+    wait_until(lambda: run.view().steps)
+    with labkit.follow(address, run.run) as followed:
+        owner.client.run_on_scheduler(turn_clock, 3_600.0)
+        try:
+            known = len(run.view().steps)
+            wait_until(lambda: len(followed.view().steps) > known + 10)
+            message = {"run": f"{run.run}.9", "rank": 0, "events": pickle.dumps([{"type": "load"}])}
+            owner.client.log_event(owner.topic, message)
+            wait_until(lambda: "sent events that are not read: 'load'" in caplog.text)
+            own = end(run)
+            record = followed.wait(SOON_S)
+        finally:
+            owner.client.run_on_scheduler(turn_clock, 0.0)
+            end(run)
+    assert [step.step for step in record.steps] == [*range(len(own.steps))]
+
+
+def turn_clock(back_s: float, dask_scheduler: Any) -> None:
+    from distributed import broker
+
+    broker.time = lambda: time.time() - back_s  # type: ignore[assignment]
 
 
 def forget_events(topic: str, dask_scheduler: Any) -> None:

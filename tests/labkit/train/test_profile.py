@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,14 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from labkit.cluster.cluster import Cluster
+from labkit.cluster.place_in_line import Request
 from labkit.cluster.rank_context import RankContext
-from labkit.errors import WorkloadError
+from labkit.cluster.reservation import place_of, release, reserve
+from labkit.errors import RunStopped, WorkloadError
 from labkit.preprocess.dataset import Dataset
 from labkit.preprocess.shards import read_manifest
 from labkit.project.profile import LayerProfile, ModelProfile
 from labkit.train import measure_layers
 from labkit.train.measure_layers import count_layers, own_parameters, time_layers
 from labkit.train.profile import profile_of, profile_rank
+from labkit.train.train import train
 from labkit.workload import WORKLOADS, Workload
 
 FLOAT = 4
@@ -177,6 +181,25 @@ def test_a_model_that_does_not_fit_the_dataset_is_the_user_s_mistake(
     dataset = Dataset(name="fruit", folder=folder, manifest=read_manifest(folder), report={})
     with pytest.raises(WorkloadError, match="the digits model takes images of shape"):
         profile_of(WORKLOADS["digits"], dataset, cluster4)
+
+
+def test_a_profile_that_waits_for_its_worker_is_stopped_by_who_asked_for_it(
+    cluster4: Cluster, dataset_folders: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster4, "profiles", {})
+    folder = dataset_folders["digits"]
+    dataset = Dataset(name="digits", folder=folder, manifest=read_manifest(folder), report={})
+    client = cluster4.client
+    holder = Request(run="holder", client=client.id, num_ranks=4)
+    assert client.run_on_scheduler(reserve, holder).workers
+    waits = partial(client.run_on_scheduler, place_of, client.id)
+    workload = WORKLOADS["digits"].with_settings(global_batch=32)
+    try:
+        with pytest.raises(RunStopped):
+            train(workload, None, cluster4, dataset=dataset, should_stop=waits, queue_s=30.0)
+        assert not waits(), "it has left the line"
+    finally:
+        client.run_on_scheduler(release, "holder")
 
 
 def test_asking_for_a_profile_loads_no_torch() -> None:
