@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 from labkit.cluster.slowdown import start_slowdown
@@ -56,12 +55,7 @@ async def slow_own_network(
 ) -> str:
     """Let the private network of this host's ranks carry so much for a while; why not, or empty."""
     owner: RankOwner = dask_worker.plugins[plugin]  # type: ignore[assignment]
-    obstacle = await asyncio.to_thread(owner.fork_client.set_network_rate, bytes_per_s)
-    if not obstacle:
-        free = threading.Timer(seconds, owner.fork_client.set_network_rate, [0])
-        free.daemon = True
-        free.start()
-    return obstacle
+    return await asyncio.to_thread(owner.fork_client.set_network_rate, bytes_per_s, seconds)
 
 
 def kill_self(*, dask_worker: Worker) -> str:

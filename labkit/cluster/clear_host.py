@@ -62,7 +62,8 @@ def end_processes(processes: list[psutil.Process], timeout_s: float) -> None:
             process.wait(max(0.0, deadline - time.monotonic()))
         except psutil.TimeoutExpired:
             logger.warning("process %d did not end by itself and is killed", process.pid)
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def remove_folder(folder: Path, timeout_s: float) -> None:

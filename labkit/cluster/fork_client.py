@@ -193,11 +193,21 @@ class ForkClient:
             return False
         raise ClusterError("ended before it started")
 
-    def set_network_rate(self, bytes_per_s: int) -> str:
-        """Let the ranks' own network on this host carry so much, 0 all again; why not, or empty.
+    def set_network_rate(self, bytes_per_s: int, seconds: float) -> str:
+        """Let the ranks' own network on this host carry so much for a while; why not, or empty.
 
-        It never starts a server: a fresh one has a network that nobody has slowed down.
+        It is free again afterwards also where the server answered that, or how it went, too late.
+        No server is started: a fresh one has a network that nobody has slowed down.
         """
+        obstacle, sent = self._send_rate(bytes_per_s)
+        if sent:
+            free = threading.Timer(seconds, self._send_rate, [0])
+            free.daemon = True
+            free.start()
+        return obstacle
+
+    def _send_rate(self, bytes_per_s: int) -> tuple[str, bool]:
+        """Ask the server for a rate, 0 for none; why not, or empty, and whether it was asked."""
         read, write = os.pipe()
         try:
             with self.lock:
@@ -206,12 +216,12 @@ class ForkClient:
                 socket.send_fds(self.connection, [f"rate {bytes_per_s}".encode()], [write])
         except OSError as error:
             os.close(read)
-            return f"the fork server does not answer: {error}"
+            return f"the fork server does not answer: {error}", False
         finally:
             os.close(write)
         with open(read, "rb") as answer:
             ready, _, _ = select.select([answer], [], [], RATE_S)
-            return answer.read().decode() if ready else "the fork server does not answer"
+            return answer.read().decode() if ready else "the fork server does not answer", True
 
 
 def without_worker_malloc(environment: Mapping[str, str]) -> dict[str, str]:

@@ -114,14 +114,14 @@ class GangWatch:
         ]
         try:
             silent = find_silent(self.gang.cluster.client, waiting, WORKER_ANSWER_S)
-        except (OSError, TimeoutError, CancelledError):  # the scheduler has gone; seen next time
+        except (OSError, TimeoutError, CancelledError):  # the scheduler's fault; seen next time
             return None
-        if not silent:
+        if silent is None:
             return None
         return Failure(
             cause="hung",
-            rank=self.gang.workers.index(silent[0]),
-            why=f"its worker {silent[0]} does not answer, nor has been heard for a while",
+            rank=self.gang.workers.index(silent),
+            why=f"its worker {silent} does not answer, nor has been heard for a while",
             at_s=time.time() - QUIET_S - WORKER_ANSWER_S,
         )
 

@@ -12,7 +12,8 @@ class PatientCluster:
 
     Dask (2026.7.1) looks 15 s after a loss whether a worker of that name is there. If not, it
     closes the nanny for good: on a busy machine, where Python alone may need longer to start, or
-    where a worker is lost twice in that time. A nanny that cannot start its worker closes itself.
+    where a worker is lost twice in that time. A nanny whose worker does not start in time closes
+    itself; one whose worker cannot start for another reason logs that, and stays without a worker.
     """
 
     def _update_worker_status(self, op: str, msg: Any) -> None:

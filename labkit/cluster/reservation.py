@@ -166,13 +166,13 @@ def share(name: str, client: str, keys: list[str], *, dask_scheduler: Scheduler)
 def _silent(tasks: Iterable[TaskState], taken: set[str]) -> list[str]:
     """Workers that have tasks or their results, and have not been heard for a while.
 
-    Those that runs hold are watched by the runs.
+    Those that runs hold are watched by the runs; those without a nanny nobody could start anew.
     """
     since_s = dask_time() - SILENT_S
     silent = set()
     for task in tasks:
         for worker in (task.processing_on, *(task.who_has or ())):
-            if worker is not None and worker.last_seen < since_s:
+            if worker is not None and worker.nanny and worker.last_seen < since_s:
                 silent.add(worker.address)
     return sorted(silent - taken)
 

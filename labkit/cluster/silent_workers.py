@@ -1,75 +1,147 @@
 """Workers that have not been heard for a while: those that do not answer either are started anew.
 
 A worker process that is stopped, or hangs, keeps its connections. Dask waits five minutes for it,
-and all that time it has tasks and results that nobody else can have.
+and all that time it has tasks and results that nobody else can have. No question here waits longer
+than it says, as the scheduler may be stopped as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from distributed.metrics import time as dask_time
 from distributed.scheduler import heartbeat_interval
 
+from labkit.cluster.suspended import stays_suspended
+
 if TYPE_CHECKING:
-    from distributed import Client, Scheduler
+    from distributed import Client, Nanny, Scheduler
 
 ANSWER_S = 5.0  # an event loop answers in milliseconds unless it is stuck
 RESTART_S = 10.0
 UNHEARD_S = 3.0  # a worker of a run: it is heard twice a second, and its task only waits
+STUCK_S = 60.0  # one that computes: code that never lets other threads run keeps it from answering
 
 logger = logging.getLogger(__name__)
 
 
 def restart_silent(client: Client, workers: list[str]) -> list[str]:
-    """Start those of some workers anew that do not answer; their addresses.
+    """Start the first of some workers anew whose process is suspended, or stuck for ``STUCK_S``.
 
     Args:
         client: of their scheduler.
-        workers: addresses of workers that have not been heard lately. They may be well: it is the
-            scheduler that does not hear, while its process is stopped.
+        workers: addresses of workers that have tasks, and have not been heard lately. They may be
+            well: busy, or it is the scheduler that did not hear, while its process was stopped.
+    Returns:
+        Its address; nothing where there is none. The others are found when this is asked again.
     """
-    silent = [worker for worker in workers if not _answers(client, worker)]
-    if silent:
-        restart(client, silent)
-    return silent
+    silent = next((worker for worker in workers if _is_suspended(client, worker)), None)
+    with contextlib.suppress(OSError, TimeoutError):
+        silent = silent or find_silent(client, workers, ANSWER_S, STUCK_S)
+    if silent is None:
+        return []
+    restart(client, [silent])
+    return [silent]
 
 
-def find_silent(client: Client, workers: list[str], answer_s: float) -> list[str]:
-    """Those of some workers that the scheduler has not heard lately, and that do not answer.
+def find_silent(
+    client: Client, workers: list[str], answer_s: float, unheard_s: float = UNHEARD_S
+) -> str | None:
+    """The first of some workers that does not answer and that the scheduler does not hear.
+
+    A scheduler that was stopped itself has heard nobody, until it has read what they sent
+    meanwhile; so it is asked again about one that did not answer. One that it does not know any
+    more is lost, which is no silence.
 
     Args:
         client: of their scheduler.
         workers: addresses.
-        answer_s: how long one may take to answer.
+        answer_s: how long a worker, and the scheduler, may take to answer.
+        unheard_s: for how long the worker has not been heard.
+    Raises:
+        OSError, TimeoutError: the scheduler is gone, or does not answer.
     """
-    unheard = client.run_on_scheduler(list_unheard, workers)
-    return [worker for worker in unheard if not _answers(client, worker, answer_s)]
+
+    def unheard(of: list[str]) -> list[str]:
+        return _ask_scheduler(client, list_unheard, of, unheard_s, timeout_s=answer_s)
+
+    for worker in unheard(workers):
+        if not _answers(client, worker, answer_s):
+            return worker if unheard([worker]) else None
+    return None
 
 
-def list_unheard(workers: Iterable[str], *, dask_scheduler: Scheduler) -> list[str]:
-    """Those of some workers that this scheduler has not heard for ``UNHEARD_S``."""
+def list_unheard(
+    workers: Iterable[str], unheard_s: float, *, dask_scheduler: Scheduler
+) -> list[str]:
+    """Those of some workers that this scheduler knows, and has not heard for so long."""
     # Where there are hundreds, each is heard every few seconds.
-    since_s = dask_time() - max(UNHEARD_S, 3 * heartbeat_interval(len(dask_scheduler.workers)))
+    since_s = dask_time() - max(unheard_s, 3 * heartbeat_interval(len(dask_scheduler.workers)))
     known = (dask_scheduler.workers.get(address) for address in workers)
     return [each.address for each in known if each is not None and each.last_seen < since_s]
 
 
 def restart(client: Client, workers: list[str]) -> None:
-    """Have the nannies of workers that do not answer start them anew."""
+    """Have the nannies of workers that do not answer start them anew.
+
+    Those without a nanny are left as they are: they may be somebody else's, who would lose them.
+    """
     logger.warning("workers %s do not answer and are started anew", workers)
     with contextlib.suppress(OSError, TimeoutError, ValueError):
-        client.restart_workers(workers, timeout=RESTART_S, raise_for_error=False)
+        wait_s = RESTART_S + ANSWER_S
+        if left := _ask_scheduler(client, _restart_nursed, workers, timeout_s=wait_s):
+            logger.warning("workers %s have no nanny and are left as they are", left)
 
 
-def _answers(client: Client, worker: str, answer_s: float = ANSWER_S) -> bool:
+async def _restart_nursed(workers: Iterable[str], *, dask_scheduler: Scheduler) -> list[str]:
+    """On the scheduler: those of some workers that are not started anew, as they have no nanny.
+
+    Dask (2026.7.1) would remove them from the scheduler.
+    """
+    known = [each for name in workers if (each := dask_scheduler.workers.get(name)) is not None]
+    if nursed := [each.address for each in known if each.nanny]:
+        await dask_scheduler.restart_workers(
+            nursed, timeout=RESTART_S, on_error="return", stimulus_id="labkit-silent-workers"
+        )
+    return [each.address for each in known if not each.nanny]
+
+
+def _answers(client: Client, worker: str, answer_s: float) -> bool:
     """Whether a worker answers in time; asked alone, since one that does not holds up the rest."""
     ask = {"workers": [worker], "on_error": "ignore", "callback_timeout": answer_s}
     try:
         return bool(client.sync(client._run, os.getpid, **ask))
     except (OSError, TimeoutError):
         return False
+
+
+def _is_suspended(client: Client, worker: str) -> bool:
+    """Whether a worker's nanny says that its process is suspended."""
+    ask = {"workers": [worker], "nanny": True, "on_error": "ignore", "callback_timeout": ANSWER_S}
+    try:
+        return any(client.sync(client._run, _has_suspended, **ask).values())
+    except (KeyError, OSError, TimeoutError):  # KeyError: the scheduler has lost it
+        return False
+
+
+async def _has_suspended(*, dask_worker: Nanny) -> bool:
+    """On a nanny, which Dask hands over by the name of a worker: whether its worker's process is.
+
+    In a thread, since the nannies of a lab share the event loop of the notebook's process.
+    """
+    pid = dask_worker.pid
+    return pid is not None and await asyncio.to_thread(stays_suspended, pid)
+
+
+def _ask_scheduler(
+    client: Client, function: Callable[..., Any], *args: Any, timeout_s: float
+) -> list[str]:
+    """``client.run_on_scheduler`` waits for ever."""
+    call = client._run_on_scheduler
+    answer: list[str] = client.sync(call, function, *args, callback_timeout=timeout_s)
+    return answer

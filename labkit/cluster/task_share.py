@@ -15,8 +15,8 @@ class TaskShare:
     """What one series of tasks may use of a scheduler's workers.
 
     A run that asks for workers starts as soon as they have done the few tasks that they have, so
-    tasks are given to workers little by little. A worker that does not answer any more is started
-    anew, or its tasks would never be done.
+    tasks are given to workers little by little. A worker that is suspended, or does not answer for
+    a minute, is started anew, or its tasks would never be done.
 
     Args:
         client: a ``distributed.Client``.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from distributed.comm.addressing import get_address_host_port
 
 import labkit
 from labkit.cluster.cluster import Cluster
@@ -26,25 +27,47 @@ SOON_S = 180.0  # starting takes so long where several campaigns share a machine
 END_S = 20.0
 KERNEL = Path(__file__).with_name("chaos_kernel.py")
 
+Address = tuple[str, int]
 
-def warm(cluster: Cluster) -> None:
+
+def warm(cluster: Cluster) -> set[Address]:
     """Have the fork server and all rendezvous stores run, which stay until the cluster closes."""
     cluster.run_ranks(time_message, 2, [64], timeout_s=SOON_S)
-    open_stores(cluster)
+    return open_stores(cluster)
 
 
-def open_stores(cluster: Cluster) -> None:
-    """Wait for all workers, and have each its store, so that as many ports are open every time."""
+def open_stores(cluster: Cluster) -> set[Address]:
+    """Wait for all workers, and have each its store; where workers, nannies and stores listen.
+
+    Raises:
+        RuntimeError: a worker did not answer, or has no store.
+    """
     cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
-    cluster.call_workers(prepare, cluster.plugin_name, "warm", b"", True, timeout_s=SOON_S)
+    packet = (prepare, cluster.plugin_name, "warm", b"", True)
+    answers = cluster.call_workers(*packet, timeout_s=SOON_S)
+    stores = {tuple(store) for store, _ in answers.values() if store is not None}
+    if len(stores) != NUM_WORKERS:
+        whys = [why for _, why in answers.values() if why]
+        raise RuntimeError(f"{len(stores)} of {NUM_WORKERS} workers have a store: {whys}")
+    workers = cluster.client.scheduler_info(n_workers=-1)["workers"]
+    dask = {*workers, *(worker["nanny"] for worker in workers.values())}
+    return stores | {get_address_host_port(address) for address in dask}
 
 
 class OwnArena:
-    """A cluster that the lab starts: scheduler and nannies are in this process."""
+    """A cluster that the lab starts: scheduler and nannies are in this process.
+
+    Attributes:
+        addresses: where workers, nannies and stores listened when they were last all there.
+    """
 
     def __init__(self) -> None:
         self.cluster = labkit.launch(NUM_WORKERS, device="cpu", timeout_s=SOON_S)
-        warm(self.cluster)
+        try:
+            self.addresses = warm(self.cluster)
+        except BaseException:
+            self.cluster.close()
+            raise
 
     @property
     def roots(self) -> set[int]:
@@ -56,14 +79,18 @@ class OwnArena:
 
     def repair(self) -> None:
         """Wait for the workers that nannies start anew."""
-        open_stores(self.cluster)
+        self.addresses = open_stores(self.cluster)
 
     def close(self) -> None:
         self.cluster.close()
 
 
 class HandMadeArena:
-    """A scheduler and workers with nannies as processes of their own, and the lab connected."""
+    """A scheduler and workers with nannies as processes of their own, and the lab connected.
+
+    Attributes:
+        addresses: as of ``OwnArena``.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="by-hand-"))
@@ -80,7 +107,7 @@ class HandMadeArena:
             self.cluster = labkit.launch(
                 NUM_WORKERS, address=address, security=self.pem, timeout_s=SOON_S
             )
-            warm(self.cluster)
+            self.addresses = warm(self.cluster)
         except BaseException:
             self._end()
             raise
@@ -98,7 +125,7 @@ class HandMadeArena:
         for nanny in [n for n in self.nannies if n.poll() is not None]:
             self.nannies.remove(nanny)
             self._add_worker()
-        open_stores(self.cluster)
+        self.addresses = open_stores(self.cluster)
 
     def close(self) -> None:
         self.cluster.close()

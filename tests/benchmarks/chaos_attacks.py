@@ -23,6 +23,8 @@ from chaos_work import PATIENCE_S, preprocess, start_run
 from labkit.errors import LabError, RunStopped
 from labkit.runs.run import Run
 
+GONE = "scheduler is gone"  # so a run says that lost it
+
 Victim = Callable[["Scene", Run], psutil.Process | None]
 
 
@@ -83,6 +85,7 @@ def disturb_training(
         fails: whether the training is expected to fail.
     """
     run = start_run(scene.arena.cluster, scene.plan)
+    scene.trained = scene.plan
     time.sleep(scene.chance.uniform(0.0, 0.9) * scene.calm.seconds[scene.plan])
     with _attacked(scene, run, victim, stop=stop, goes_on=goes_on) as struck_s:
         try:
@@ -94,8 +97,9 @@ def disturb_training(
             return Outcome(f"it hangs: {run}")
         except LabError as error:
             noticed_s = run.clock_s - struck_s if struck_s else None
-            wrong = "" if fails else f"it failed: {error}".splitlines()[0]
-            return Outcome(wrong, noticed_s, note="failed, as it has to")
+            as_it_has_to = fails and noticed_s is not None and GONE in str(error)
+            wrong = "" if as_it_has_to else f"it failed: {error}".splitlines()[0]
+            return Outcome(wrong, noticed_s, note="failed, as it has to" if as_it_has_to else "")
     if not struck_s:
         return Outcome(note=TOO_LATE)
     outcome = Outcome(note=f"{record.restarts} restarts")

@@ -15,7 +15,7 @@ from signal import Signals
 
 import chaos_left
 import chaos_long
-from chaos_arenas import NUM_WORKERS, HandMadeArena, OwnArena
+from chaos_arenas import NUM_WORKERS, Address, HandMadeArena, OwnArena
 from chaos_attacks import ATTACKS, END_OF_ARENA, OWN
 from chaos_report import Attack, Piece, merge, print_table, spread, what_is_wrong
 from chaos_scene import Calm, Outcome, Scene
@@ -30,15 +30,19 @@ class Campaign:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.arenas: dict[str, OwnArena | HandMadeArena] = {}
-        self.num_ports = 0
-        self.calm = measure_calm(self.arena(OWN))
+        self.ports = chaos_left.ports()  # that may be there
+        try:
+            self.calm = measure_calm(self.arena(OWN))
+        except BaseException:
+            self.close()
+            raise
         trainings = (f"{plan.strategy} {took:.1f} s" for plan, took in self.calm.seconds.items())
         print(f"undisturbed: {', '.join(trainings)}, preprocessing {self.calm.preprocess_s:.1f} s")
 
     def arena(self, kind: str) -> OwnArena | HandMadeArena:
         if kind not in self.arenas:
             self.arenas[kind] = OwnArena() if kind == OWN else HandMadeArena()
-            self.num_ports = chaos_left.num_ports()
+            self.ports |= chaos_left.ports()
         return self.arenas[kind]
 
     def close(self) -> None:
@@ -51,8 +55,6 @@ class Campaign:
             self.arenas.pop(kind).close()
         except Exception as error:
             return f"the cluster did not close: {type(error).__name__}: {error}"
-        finally:
-            self.num_ports = chaos_left.num_ports()
         return ""
 
     def attack(self, number: int) -> Attack:
@@ -61,18 +63,18 @@ class Campaign:
         name = self._choose(number)
         kind, attack = ATTACKS[name]
         plan = chance.choice(PLANS)
-        begun_s = time.monotonic()
+        begun_s, scene = time.monotonic(), None
         try:
-            outcome = attack(Scene(self.arena(kind), self.calm, plan, chance))
+            scene = Scene(self.arena(kind), self.calm, plan, chance)
+            outcome = attack(scene)
         except Exception as error:  # whatever it is, it is a finding, and the campaign goes on
             outcome = Outcome(f"{type(error).__name__}: {error}".splitlines()[0])
         outcome.wrong = "; ".join(filter(None, (outcome.wrong, self._clear_up(name, kind))))
         seconds = time.monotonic() - begun_s
         said = f"WRONG: {outcome.wrong}" if outcome.wrong else outcome.note or "as expected"
-        print(f"{number:4} {name:<32} {plan.strategy:<9} {seconds:6.1f} s  {said}", flush=True)
-        return Attack(
-            number=number, name=name, plan=plan.strategy, seconds=seconds, **asdict(outcome)
-        )
+        trained = scene.trained.strategy if scene is not None and scene.trained else ""
+        print(f"{number:4} {name:<32} {trained:<9} {seconds:6.1f} s  {said}", flush=True)
+        return Attack(number=number, name=name, plan=trained, seconds=seconds, **asdict(outcome))
 
     def _choose(self, number: int) -> str:
         """Every kind once in as many attacks as there are kinds, each time in another order."""
@@ -83,7 +85,9 @@ class Campaign:
 
     def _clear_up(self, name: str, kind: str) -> str:
         """Repair what was hurt; what is left that must not be, in words."""
-        found = [self._close(kind)] if name in END_OF_ARENA and kind in self.arenas else []
+        found = []
+        if name in END_OF_ARENA and kind in self.arenas:  # closing would hide what is not its own
+            found += [chaos_left.patiently(self._look_at_processes), self._close(kind)]
         for kind, arena in list(self.arenas.items()):
             try:
                 arena.repair()
@@ -93,7 +97,7 @@ class Campaign:
         found.append(chaos_left.patiently(self._look))
         if strays := self._strays():
             chaos_left.end_strays(strays)  # or they would be found after every further attack
-            self.num_ports = chaos_left.num_ports()
+        self.ports |= self._stray_ports()  # likewise
         return "; ".join(filter(None, found))
 
     def _strays(self) -> dict[int, str]:
@@ -102,13 +106,21 @@ class Campaign:
         roots = set().union(*(arena.roots for arena in arenas))
         return chaos_left.strays(folders, roots, NUM_WORKERS)
 
+    def _stray_ports(self) -> set[Address]:
+        """Addresses that were not there before, and are of no worker, nanny or store."""
+        arenas = self.arenas.values()
+        return chaos_left.ports().difference(self.ports, *(arena.addresses for arena in arenas))
+
+    def _look_at_processes(self) -> str:
+        found = [f"process {pid}: {command}" for pid, command in self._strays().items()]
+        if ports := self._stray_ports():
+            found.append(f"ports {sorted(ports)}")
+        return "; ".join(found)
+
     def _look(self) -> str:
         arenas = list(self.arenas.values())
         folders = [arena.cluster.folder for arena in arenas]
-        found = [f"process {pid}: {command}" for pid, command in self._strays().items()]
-        ports = chaos_left.num_ports()
-        if ports > self.num_ports:
-            found.append(f"{ports - self.num_ports} ports more than before")
+        found = [self._look_at_processes()]
         names: set[str] = set().union(*(arena.names for arena in arenas))
         found.append(chaos_left.stray_folders(names))
         found += [chaos_left.unfinished_files(folder) for folder in folders]

@@ -90,9 +90,9 @@ def end_strays(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def num_ports() -> int:
+def ports() -> set[tuple[str, int]]:
     """Addresses at which this process and those that it started listen."""
-    return len(session.listening_at(session.our_sockets(session.our_processes())))
+    return session.listening_at(session.our_sockets(session.our_processes()))
 
 
 def stray_folders(known: Iterable[str]) -> str:

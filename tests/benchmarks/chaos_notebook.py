@@ -17,12 +17,13 @@ import labkit
 
 def disturb_kernel(scene: Scene, what: str, *, stop: bool) -> Outcome:
     """Kill a notebook's process: nothing of it stays. Stop it for a while: nothing is felt."""
-    kernel = Kernel(what, scene.plan.to_dict() if scene.plan.world_size == 2 else {"dp": 2})
     plan = scene.plan if scene.plan.world_size == 2 else labkit.Plan(dp=2)
+    kernel = Kernel(what, plan.to_dict())
     try:
         if kernel.line() != "ready":
             return Outcome("it did not launch a lab")
         family = [kernel.handle, *kernel.handle.children(recursive=True)]
+        scene.trained = plan if what == "train" else None
         expected_s = scene.calm.seconds[plan] if what == "train" else scene.calm.preprocess_s
         time.sleep(scene.chance.uniform(0.0, 1.5) * expected_s)
         if kernel.process.poll() is not None:

@@ -21,7 +21,7 @@ class Attack:
 
     Attributes:
         number: of the attack, which with the seed repeats it.
-        name, plan: what was done, and the strategy that was trained.
+        name, plan: what was done, and the strategy that was trained; empty for none.
         wrong: empty when all was as expected.
         detection_s, recovery_s: ``None`` where there was nothing to detect or to recover.
         seconds: that the attack took, with what it disturbed.
@@ -138,7 +138,8 @@ def print_table(pieces: Iterable[Piece]) -> None:
     strategies: Counter[str] = Counter()
     for attack in (attack for piece in pieces for attack in piece.attacks):
         by_name[attack.name].append(attack)
-        strategies[attack.plan] += 1
+        if attack.plan:
+            strategies[attack.plan] += 1
     print(f"\n{'':<52}{'detection, s':>24}{'recovery, s':>28}")
     columns = f"{'median':>8}{'90 %':>8}{'most':>8}"
     print(f"{'attack':<34}{'times':>6}{'late':>6}{'wrong':>6}{columns}    {columns}")

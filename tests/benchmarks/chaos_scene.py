@@ -44,9 +44,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class Scene:
-    """Where and when: an arena, a plan, a generator of its own for each attack."""
+    """Where and when: an arena, a plan, a generator of its own for each attack.
+
+    Attributes:
+        trained: the plan that was trained indeed; ``None`` for none.
+    """
 
     arena: OwnArena | HandMadeArena
     calm: Calm
     plan: labkit.Plan
     chance: random.Random
+    trained: labkit.Plan | None = None

@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from chaos_report import Attack, Piece, merge, print_table, what_is_wrong
 
 
-def attack(number: int, name: str = "rank killed", wrong: str = "") -> Attack:
+def attack(number: int, name: str = "rank killed", wrong: str = "", plan: str = "data") -> Attack:
     return Attack(
-        number=number, name=name, plan="data", wrong=wrong, note="", seconds=1.0,
+        number=number, name=name, plan=plan, wrong=wrong, note="", seconds=1.0,
         detection_s=0.5 + number, recovery_s=None,
     )  # fmt: skip
 
@@ -49,6 +49,8 @@ def test_the_table_has_a_line_for_each_kind_over_all_pieces(
     lines = capsys.readouterr().out.splitlines()
     assert " ".join(lines[-2].split()) == "rank killed 3 0 1 1.50 2.50 2.50 - - -"
     assert lines[-1] == "3 attacks, 1 of them wrong; plans: data 3"
+    print_table([Piece(num=2, seed=7, first=0, attacks=[attack(0), attack(1, plan="")])])
+    assert capsys.readouterr().out.endswith("; plans: data 1\n"), "the other one trained nothing"
 
 
 def test_an_attack_is_not_counted_twice(files: list[Path], tmp_path: Path) -> None:

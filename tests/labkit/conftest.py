@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import Client
 
@@ -19,6 +20,7 @@ from labkit.cluster.security import security_of
 
 START_S = 90.0
 END_S = 30.0
+HEED_S = 30.0
 
 ForeignDask = Callable[..., AbstractContextManager[tuple[subprocess.Popen[bytes], str]]]
 
@@ -73,3 +75,18 @@ def run_dask(
 def foreign_dask() -> ForeignDask:
     """The function itself: test files cannot import from here."""
     return run_dask
+
+
+def suspend_process(process: psutil.Process) -> None:
+    """SIGSTOP a process, and wait until it has heeded it."""
+    process.suspend()
+    deadline = time.monotonic() + HEED_S
+    while process.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, process
+        threading.Event().wait(0.005)
+
+
+@pytest.fixture(scope="session")
+def suspend() -> Callable[[psutil.Process], None]:
+    """The function itself, as above."""
+    return suspend_process

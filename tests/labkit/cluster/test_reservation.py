@@ -42,7 +42,7 @@ class FakeScheduler:
             for at in range(count):
                 self.workers[f"{host}{at}"] = SimpleNamespace(
                     name=f"{host}{at}", host=host, status=Status.running, processing={},
-                    address=f"{host}{at}", last_seen=reservation.dask_time(),
+                    address=f"{host}{at}", last_seen=reservation.dask_time(), nanny=f"n-{host}{at}",
                 )  # fmt: skip
 
     def ask(self, run: str, num_ranks: int, client: str = "one", **settings: Any) -> Answer:
@@ -270,3 +270,5 @@ def test_workers_that_have_tasks_and_were_not_heard_are_told_unless_a_run_holds_
 
     assert silent("held", "done", "on", "heard", "gone") == ["a1", "a2"]
     assert silent("heard") == [], "no worker that has none of the tasks"
+    scheduler.workers["a2"].nanny = None
+    assert silent("done", "on") == ["a1"], "nobody could start a worker without a nanny anew"

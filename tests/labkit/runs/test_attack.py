@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def test_a_run_goes_on_after_its_leader_a_rank_and_a_worker_were_killed(cluster:
     assert record.to_json()["attacks"] == record.attacks
     story = tell(record)
     assert len(story) == 3, "each attack and what followed from it are one sentence"
-    assert f"you killed rank {leader}, the leader. Noticed after 0." in story[0]
+    assert re.search(rf"you killed rank {leader}, the leader\. Noticed after \d+\.", story[0])
     assert f"rank {1 - leader} elected for term 2" in story[0]
     assert "going on after" in story[2]
     with pytest.raises(ClusterError, match=rf"run {run.run} is over; start another one"):
@@ -125,7 +126,8 @@ def test_the_network_of_real_ranks_can_be_slowed_where_it_is_their_own(cluster: 
         with pytest.raises(ClusterError, match=r"own loopback .*; emulate a device"):
             slow_link(run)
         run.stop()
-        return
+        run.wait(SOON_S)
+        pytest.skip(f"this kernel lets ranks have no network of their own: {obstacle}")
     attack = slow_link(run, factor=8, seconds=4)
     with pytest.raises(ClusterError, match="the links are slowed already"):
         slow_link(run)
