@@ -152,4 +152,4 @@ def print_table(pieces: Iterable[Piece]) -> None:
     all_of_them = [attack for attacks in by_name.values() for attack in attacks]
     num_wrong = sum(bool(attack.wrong) for attack in all_of_them)
     plans = ", ".join(f"{strategy} {times}" for strategy, times in sorted(strategies.items()))
-    print(f"{len(all_of_them)} attacks, {num_wrong} of them wrong; plans: {plans}")
+    print(f"{len(all_of_them)} attacks, {num_wrong} of them wrong; plans: {plans or 'none'}")
