@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.cluster.blame import Failure
 from labkit.cluster.gang_start import place
-from labkit.cluster.gang_watch import GangWatch, Message
+from labkit.cluster.gang_watch import GangWatch, Message, without_scheduler
 from labkit.cluster.placing import make_request
 from labkit.cluster.workers import CALL_S
 from labkit.errors import LabError, RunStopped
@@ -202,7 +202,9 @@ class Gang:
             error = expected
         except Exception as unexpected:
             logger.exception("watching run %s failed", self.run)
-            error = unexpected
+            # A connection that breaks while ranks are placed; what only takes long is no loss.
+            broken = isinstance(unexpected, OSError) and not isinstance(unexpected, TimeoutError)
+            error = without_scheduler(self.run) if broken else unexpected
         try:
             if error is not None or len(self.progress.ends) < self.num_ranks:
                 self._end_ranks()

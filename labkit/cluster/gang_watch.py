@@ -87,7 +87,7 @@ class GangWatch:
         """Nothing came for a while: is something overdue?"""
         now, run = time.monotonic(), self.gang.run
         if self._lost_scheduler():
-            return self._without_scheduler()
+            return without_scheduler(self.gang.run)
         if now >= self._kill_at_s:
             return RunStopped(f"run {run} was stopped; its ranks had to be ended")
         if self.gang.status == "starting" and now >= self._start_by_s:
@@ -132,12 +132,6 @@ class GangWatch:
 
     def _lost_scheduler(self) -> bool:
         return self.gang.cluster.client.status != "running"
-
-    def _without_scheduler(self) -> ClusterError:
-        return ClusterError(
-            f"the Dask scheduler is gone, and with it run {self.gang.run}: workers that lose it "
-            "end their ranks; launch again"
-        )
 
     def _judge_hang(self) -> Failure | None:
         """The ranks have said where they are: which one keeps the others waiting?"""
@@ -262,7 +256,7 @@ class GangWatch:
         if self.progress.stopping:
             return RunStopped(f"run {self.gang.run} was stopped")
         if self._lost_scheduler():
-            return self._without_scheduler()
+            return without_scheduler(self.gang.run)
         self.progress.failure = failure
         return failure.to_error()
 
@@ -304,3 +298,11 @@ class GangWatch:
                 self._handle_events(*message[1:])
             else:
                 self._note_end(*message)
+
+
+def without_scheduler(run: str) -> ClusterError:
+    """What a run fails with whose scheduler is gone."""
+    return ClusterError(
+        f"the Dask scheduler is gone, and with it run {run}: workers that lose it end their ranks; "
+        "launch again"
+    )
