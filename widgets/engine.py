@@ -138,4 +138,4 @@ class Labkit:
     ) -> ModelProfile:
         """By one rank of the cluster, which keeps it."""
         data = dataset or bundled_dataset(workload, cluster, should_stop)
-        return profile_of(workload, data, cluster)
+        return profile_of(workload, data, cluster, should_stop=should_stop)

@@ -119,7 +119,10 @@ def sweep(
     for point in points:
         check_data(point.workload, point.plan, dataset)
     if device is not None:
-        profile = profile_of(workload, dataset, cluster, queue_s)
+        try:
+            profile = profile_of(workload, dataset, cluster, queue_s, should_stop)
+        except RunStopped:
+            return curve
         planned = [(point.plan, point.workload) for point in points]
         time_scale = time_scale or choose_time_scale(
             profile, device, workload, planned, cluster.num_shared_cores
