@@ -19,6 +19,7 @@ from labkit.cluster import launch as launch_module
 from labkit.cluster.clear_host import end_processes
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.devices import Devices
+from labkit.cluster.local_workers import LocalWorkers
 from labkit.cluster.rank_context import RankContext
 from labkit.errors import ClusterError, SettingError
 
@@ -144,11 +145,11 @@ def test_workers_that_never_come_are_an_error_with_logs_and_nothing_stays(
     preload = tmp_path / "broken_preload.py"
     preload.write_text(at_start)
 
-    class Broken(LocalCluster):
+    class Broken(LocalWorkers):
         def __init__(self, **settings: object) -> None:
             super().__init__(preload=[str(preload)], **settings)
 
-    monkeypatch.setattr("labkit.cluster.local_workers.LocalCluster", Broken)
+    monkeypatch.setattr("labkit.cluster.local_workers.LocalWorkers", Broken)
     within = rf"2 cpu workers did not start within {timeout_s:.0f} s"
     with pytest.raises(ClusterError, match=within) as error:
         labkit.launch(2, device="cpu", timeout_s=timeout_s)
