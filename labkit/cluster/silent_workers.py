@@ -14,9 +14,6 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from distributed.metrics import time as dask_time
-from distributed.scheduler import heartbeat_interval
-
 from labkit.cluster.suspended import stays_suspended
 
 if TYPE_CHECKING:
@@ -80,6 +77,9 @@ def list_unheard(
     workers: Iterable[str], unheard_s: float, *, dask_scheduler: Scheduler
 ) -> list[str]:
     """Those of some workers that this scheduler knows, and has not heard for so long."""
+    from distributed.metrics import time as dask_time
+    from distributed.scheduler import heartbeat_interval
+
     # Where there are hundreds, each is heard every few seconds.
     since_s = dask_time() - max(unheard_s, 3 * heartbeat_interval(len(dask_scheduler.workers)))
     known = (dask_scheduler.workers.get(address) for address in workers)
