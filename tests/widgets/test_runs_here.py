@@ -30,7 +30,7 @@ def found(run: str, topic: str = "theirs", **more: Any) -> FoundRun:
 def theirs(launched: Lab, engine: Any, wait_for: Any) -> Any:
     """A run of somebody else, on a scheduler to which the lab is connected."""
     workload, plan = find_workload("fruit"), Plan(dp=2)
-    run = engine.train(workload, plan, launched.cluster, steps=200, emulate=None)
+    run = engine.train(workload, plan, launched.cluster, steps=200, emulate=None, max_restarts=3)
     waiting = {"status": "waiting", "position": 2, "workers": ()}
     engine.others = [found(run.run), found("queued", **waiting), found("own", topic="mine")]
     launched.cluster.topic, launched.cluster.kind = "mine", "existing"

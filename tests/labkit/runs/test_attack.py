@@ -27,6 +27,7 @@ from labkit.runs.attack import (
     why_no_slow_link,
 )
 from labkit.runs.attack_story import tell
+from labkit.runs.cluster_view import bytes_of_a_step
 from labkit.runs.run import Run
 
 SOON_S = 120.0
@@ -120,7 +121,8 @@ def test_a_slowed_rank_slows_the_run_and_is_not_taken_to_be_suspended(cluster: C
 
 def test_the_network_of_real_ranks_can_be_slowed_where_it_is_their_own(cluster: Cluster) -> None:
     run = start(cluster)
-    wait_until(lambda: len(run.view().steps) > 10, run)
+    # Spans, which say how many bytes a step sends, come once a second.
+    wait_until(lambda: len(run.view().steps) > 10 and sum(bytes_of_a_step(run.view())) > 0, run)
     if obstacle := (cluster.folder / NETWORK_FILE).read_text():
         assert obstacle in why_no_slow_link(run)
         with pytest.raises(ClusterError, match=r"own loopback .*; emulate a device"):
@@ -132,7 +134,7 @@ def test_the_network_of_real_ranks_can_be_slowed_where_it_is_their_own(cluster: 
     with pytest.raises(ClusterError, match="the links are slowed already"):
         slow_link(run)
     end_s = attack["at_s"] + 4
-    wait_until(lambda: run.clock_s > end_s, run)
+    wait_until(lambda: run.view().steps[-1].end_s > end_s, run)  # steps are told some at a time
     before = median(s.seconds for s in run.view().steps[2:] if s.step < attack["step"])
     slowed = [s for s in run.view().steps if attack["at_s"] + 0.5 < s.end_s < end_s]
     assert median(step.seconds for step in slowed) > 2 * before
