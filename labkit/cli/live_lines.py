@@ -90,8 +90,8 @@ def telling_place(cluster: Cluster, queue_s: float) -> Iterator[None]:
 
 
 def _tell_places(cluster: Cluster, ended: threading.Event) -> None:
+    from labkit.cluster.ask_scheduler import ask_scheduler
     from labkit.cluster.reservation import place_of
-    from labkit.runs.found import ask_scheduler
 
     said = 0
     while not ended.wait(LOOK_S):

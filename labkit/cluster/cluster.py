@@ -15,11 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.backend import ON_CORES, Backend
 from labkit.cluster.clear_host import close_owned, end_processes, find_fork_servers, remove_folder
 from labkit.cluster.shared_files import remove
 from labkit.cluster.silent_workers import restart
-from labkit.cluster.workers import CALL_S, call_workers, describe_worker, worker_addresses
+from labkit.cluster.workers import (
+    CALL_S,
+    call_workers,
+    describe_worker,
+    withdraw_plugins,
+    worker_addresses,
+)
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
@@ -50,6 +57,7 @@ class Cluster:
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
         stop_asked: by run, called with who when another client of the scheduler asks it to stop.
+        owed: what runs hold that could not be given back, as the scheduler did not answer.
         ranks_use: the backend and device of the ranks.
         trusted_network: over which ranks on several hosts may talk; empty keeps a run on one host.
         shares_files: whether all hosts see what any of them writes into ``folder``.
@@ -79,6 +87,7 @@ class Cluster:
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
         self.stop_asked: dict[str, Callable[[str], None]] = {}
+        self.owed: set[str] = set()
         self.ranks_use: Backend = ON_CORES
         self.trusted_network = ""
         self.shares_files = True
@@ -306,14 +315,13 @@ class Cluster:
             self.closed = True
         atexit.unregister(self._close_at_exit)
         if self.client.status == "running":  # else the scheduler has gone, and the workers with it
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(ClusterError, OSError):
                 self.client.unsubscribe_topic("all")
                 self.client.unsubscribe_topic(self.topic)
                 if self.on_shared_storage:
-                    self.client.run_on_scheduler(remove, str(self.folder))
+                    ask_scheduler(self.client, remove, str(self.folder))
                 if self._owned is None:
-                    self.client.unregister_worker_plugin(self.plugin_name)
-                    self.client.unregister_scheduler_plugin(self.plugin_name)
+                    withdraw_plugins(self.client, self.plugin_name)
         self.client.close()
         if self._owned is not None:
             close_owned(self._owned)

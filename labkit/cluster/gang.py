@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from labkit.cluster.blame import Failure
 from labkit.cluster.gang_start import place
 from labkit.cluster.gang_watch import GangWatch, Message, without_scheduler
-from labkit.cluster.placing import make_request
+from labkit.cluster.placing import give_workers_back, make_request
 from labkit.cluster.workers import CALL_S
 from labkit.errors import LabError, RunStopped
 
@@ -259,15 +259,12 @@ class Gang:
 
     def _give_back(self) -> None:
         """Forget the tasks and free the workers."""
-        from labkit.cluster.reservation import release
-
         self.cluster.dismiss(self)
         client = self.cluster.client
-        if client.status == "running":
-            if self.futures:
-                # Forget them at once, or Dask would run a lost rank again on another worker.
-                client.cancel(self.futures, force=True)
-            client.run_on_scheduler(release, self.run, self._following())
+        if client.status == "running" and self.futures:
+            # Forget them at once, or Dask would run a lost rank again on another worker.
+            client.cancel(self.futures, force=True)
+        give_workers_back(self.cluster, self.run, self._following())
         self.futures = []
 
     def _following(self) -> Request | None:

@@ -114,7 +114,7 @@ class GangWatch:
         ]
         try:
             silent = find_silent(self.gang.cluster.client, waiting, WORKER_ANSWER_S)
-        except (OSError, TimeoutError, CancelledError):  # the scheduler's fault; seen next time
+        except (ClusterError, CancelledError):  # the scheduler's fault; seen next time
             return None
         if silent is None:
             return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from labkit.cluster.addresses import check_network, look_for_interface
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.backend import ON_CORES, Backend, choose_backend
 from labkit.cluster.capacity import check_memory, choose_kind
 from labkit.cluster.clear_host import close_owned
@@ -218,7 +219,7 @@ def _connect(
         count = len(workers)
         why = f"connected to {address}, which has {count} workers{warn_of_plain(address)}"
         if shared_folder is None:
-            folder = Path(client.run_on_scheduler(tempfile.gettempdir)) / name
+            folder = Path(ask_scheduler(client, tempfile.gettempdir)) / name
         else:
             folder = make_shared_folder(client, workers, str(shared_folder), name)
         _watch_client(client, name, "" if shared_folder is None else str(folder))
@@ -227,7 +228,7 @@ def _connect(
         cluster.on_shared_storage = shared_folder is not None
         home = find_home(client, workers, str(folder))
         if home:
-            client.run_on_scheduler(stay_at_home, client.id, home)
+            ask_scheduler(client, stay_at_home, client.id, home)
         cluster.shares_files = not home
         return cluster
     except BaseException as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from labkit.cluster.addresses import DECLARE
+from labkit.cluster.ask_scheduler import PATIENT_S, ask_scheduler
 from labkit.cluster.place_in_line import Request
 from labkit.cluster.rank_placement import host_of, split_replicas
 from labkit.errors import BusyError, ClusterError, RunStopped
@@ -63,18 +64,21 @@ def take_workers(
         Addresses by rank.
     Raises:
         BusyError: it did not get them in time.
-        ClusterError: no host has so many workers, and no trusted network joins the hosts.
+        ClusterError: no host has so many workers, and no trusted network joins the hosts; or the
+            scheduler does not answer.
         RunStopped: ``should_stop`` said so.
     """
-    from labkit.cluster.reservation import release, reserve
+    from labkit.cluster.reservation import reserve
 
     client = cluster.client
+    for owed in cluster.owed.copy():
+        give_workers_back(cluster, owed)
     request = make_request(cluster, run, num_ranks, per_replica, first=first)
     started_s = time.monotonic()
     position = 0
     try:
         while True:
-            answer = client.run_on_scheduler(reserve, request)
+            answer = ask_scheduler(client, reserve, request, timeout_s=PATIENT_S)
             if answer.position != position:
                 position = answer.position
                 on_position(position)
@@ -97,9 +101,27 @@ def take_workers(
                 )
             time.sleep(ASK_EVERY_S if waited_s < 1.0 else ASK_SELDOM_S)
     except BaseException:
-        if client.status == "running":
-            client.run_on_scheduler(release, run)
+        give_workers_back(cluster, run)
         raise
+
+
+def give_workers_back(cluster: Cluster, run: str, following: Request | None = None) -> None:
+    """Give back what a run holds, or its place in the line; see ``reservation.release``.
+
+    A scheduler that does not answer is told again when the cluster's next run asks it for workers.
+    One that is gone holds nothing, and when the cluster is closed, nothing is held for it.
+    """
+    from labkit.cluster.reservation import release
+
+    if cluster.client.status != "running":
+        return
+    try:
+        ask_scheduler(cluster.client, release, run, following, timeout_s=PATIENT_S)
+    except ClusterError as error:
+        cluster.owed.add(run)
+        logger.warning("the workers of run %s could not be given back: %s", run, error)
+    else:
+        cluster.owed.discard(run)
 
 
 def _warn_of_split(workers: Sequence[str], per_replica: int) -> None:

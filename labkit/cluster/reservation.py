@@ -2,7 +2,7 @@
 
 Two gangs whose ranks were placed one by one could each hold half of the workers and wait for the
 other half for ever. These functions run on the scheduler, one at a time, through
-``client.run_on_scheduler``, so they also keep two notebooks on one scheduler apart.
+``ask_scheduler``, so they also keep two notebooks on one scheduler apart.
 
 Whoever asks stands in one line, also a run that would rather be refused than wait long. Only the
 first in the line is served. Nobody is let past it, because how long a run takes is not known, and

@@ -1,6 +1,6 @@
 """The board on the scheduler that says which runs there are; every client of it may read.
 
-Owners post their runs, through ``client.run_on_scheduler`` as in ``reservation``: once when a run
+Owners post their runs, through ``ask_scheduler`` as in ``reservation``: once when a run
 begins, once for each restart, once at its end. Nothing is posted while it trains: how far it is
 follows from its ranks' events, which pass through the scheduler anyway and of which Dask keeps the
 newest thousand batches of a client.

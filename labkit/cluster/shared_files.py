@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.rank_placement import host_of
 from labkit.errors import SettingError
 
@@ -49,7 +50,7 @@ def make_shared_folder(client: Client, workers: list[str], parent: str, name: st
             f"shared_folder={parent!r}; choose a folder on storage that all hosts share, or leave "
             "it out: then every host keeps its own copies"
         )
-    if not client.run_on_scheduler(sees_folder, str(folder)):
+    if not ask_scheduler(client, sees_folder, str(folder)):
         client.run(remove, str(folder), workers=[first])
         raise SettingError(
             f"the scheduler's host does not see shared_folder={parent!r}, and has to clear it away "

@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.suspended import stays_suspended
+from labkit.errors import ClusterError
 
 if TYPE_CHECKING:
     from distributed import Client, Nanny, Scheduler
@@ -38,7 +40,7 @@ def restart_silent(client: Client, workers: list[str]) -> list[str]:
         Its address; nothing where there is none. The others are found when this is asked again.
     """
     silent = next((worker for worker in workers if _is_suspended(client, worker)), None)
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(ClusterError):
         silent = silent or find_silent(client, workers, ANSWER_S, STUCK_S)
     if silent is None:
         return []
@@ -61,11 +63,11 @@ def find_silent(
         answer_s: how long a worker, and the scheduler, may take to answer.
         unheard_s: for how long the worker has not been heard.
     Raises:
-        OSError, TimeoutError: the scheduler is gone, or does not answer.
+        ClusterError: the scheduler is gone, or does not answer.
     """
 
     def unheard(of: list[str]) -> list[str]:
-        return _ask_scheduler(client, list_unheard, of, unheard_s, timeout_s=answer_s)
+        return list(ask_scheduler(client, list_unheard, of, unheard_s, timeout_s=answer_s))
 
     for worker in unheard(workers):
         if not _answers(client, worker, answer_s):
@@ -92,9 +94,9 @@ def restart(client: Client, workers: list[str]) -> None:
     Those without a nanny are left as they are: they may be somebody else's, who would lose them.
     """
     logger.warning("workers %s do not answer and are started anew", workers)
-    with contextlib.suppress(OSError, TimeoutError, ValueError):
+    with contextlib.suppress(ClusterError, ValueError):
         wait_s = RESTART_S + ANSWER_S
-        if left := _ask_scheduler(client, _restart_nursed, workers, timeout_s=wait_s):
+        if left := ask_scheduler(client, _restart_nursed, workers, timeout_s=wait_s):
             logger.warning("workers %s have no nanny and are left as they are", left)
 
 
@@ -136,12 +138,3 @@ async def _has_suspended(*, dask_worker: Nanny) -> bool:
     """
     pid = dask_worker.pid
     return pid is not None and await asyncio.to_thread(stays_suspended, pid)
-
-
-def _ask_scheduler(
-    client: Client, function: Callable[..., Any], *args: Any, timeout_s: float
-) -> list[str]:
-    """``client.run_on_scheduler`` waits for ever."""
-    call = client._run_on_scheduler
-    answer: list[str] = client.sync(call, function, *args, callback_timeout=timeout_s)
-    return answer

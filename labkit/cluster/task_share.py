@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
+
+from labkit.cluster.ask_scheduler import PATIENT_S, ask_scheduler
+from labkit.errors import ClusterError
 
 ASK_EVERY_S = 0.2
 AHEAD = 3  # tasks that a worker has at a time: one that it does, and more, so that it never waits
@@ -47,6 +51,8 @@ class TaskShare:
             pending: futures of the tasks that are not done.
         Returns:
             Those that have to be given again, as their worker is a run's now, or gone.
+        Raises:
+            ClusterError: the scheduler is gone, or does not answer.
         """
         if time.monotonic() - self._asked_s < ASK_EVERY_S:
             return []
@@ -54,7 +60,8 @@ class TaskShare:
         from labkit.cluster.silent_workers import restart_silent
 
         futures = {future.key: future for future in pending}
-        answer = self._client.run_on_scheduler(share, self._name, self._client.id, list(futures))
+        ask = (share, self._name, self._client.id, list(futures))
+        answer = ask_scheduler(self._client, *ask, timeout_s=PATIENT_S)
         if answer.silent:
             restart_silent(self._client, answer.silent)
         self._asked_s = time.monotonic()
@@ -69,5 +76,6 @@ class TaskShare:
         from labkit.cluster.reservation import leave
 
         if self._in_line and self._client.status == "running":
-            self._client.run_on_scheduler(leave, self._name)
+            with contextlib.suppress(ClusterError):  # its turn ends by itself, only later
+                ask_scheduler(self._client, leave, self._name)
         self._in_line = False

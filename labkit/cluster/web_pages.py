@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from distributed import Client, Scheduler, Worker, WorkerPlugin
 from distributed.deploy.spec import SpecCluster
 
+from labkit.cluster.ask_scheduler import ask_scheduler
+
 SCHEDULER_PAGES = "distributed.scheduler.http.routes"
 WORKER_PAGES = "distributed.worker.http.routes"
 
@@ -53,7 +55,7 @@ def close_web_pages(client: Client, *, dashboard: bool) -> None:
     """Close the HTTP ports of a cluster's workers, and of its scheduler but for a dashboard."""
     client.register_plugin(ClosedWebPages())
     if not dashboard:
-        client.run_on_scheduler(_close_scheduler)
+        ask_scheduler(client, _close_scheduler)
 
 
 def _close_scheduler(*, dask_scheduler: Scheduler) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,6 +57,20 @@ def call_workers(
         logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
         return {}
     return answers
+
+
+def withdraw_plugins(client: Client, name: str) -> None:
+    """Take this client's plugins of that name back from a scheduler and all its workers.
+
+    Dask's own ways would wait for one that is stopped.
+    """
+    assert client.scheduler is not None, "the client is connected"
+    withdraw = client.scheduler.unregister_scheduler_plugin
+    for call in (partial(client._unregister_worker_plugin, name), partial(withdraw, name=name)):
+        try:
+            client.sync(call, callback_timeout=CALL_S)
+        except OSError as error:
+            logger.warning("a plugin stays on the scheduler (%s)", error or "it does not answer")
 
 
 def describe_worker(kind: str, *, dask_worker: Worker) -> dict[str, Any]:

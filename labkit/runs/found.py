@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.connect import connect
 from labkit.cluster.posted_run import FoundRun
-from labkit.cluster.workers import CALL_S
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
@@ -91,20 +91,3 @@ def choose_run(found: Sequence[FoundRun], run: str) -> FoundRun:
         f"run {run!r} is not on this scheduler; "
         + (f"choose from {there}" if there else "no run is")
     )
-
-
-def ask_scheduler(client: Client, function: Callable[..., Any], *args: Any) -> Any:
-    """What a function of ``run_board`` answers, within ``CALL_S`` seconds.
-
-    Raises:
-        SettingError: labkit is not installed where the scheduler runs.
-        ClusterError: the scheduler is gone, or did not answer in time.
-    """
-    try:
-        return client.sync(client._run_on_scheduler, function, *args, callback_timeout=CALL_S)
-    except ModuleNotFoundError as error:
-        raise SettingError(
-            f"the scheduler cannot import {error.name}; install labkit there too"
-        ) from error
-    except (OSError, TimeoutError) as error:
-        raise ClusterError(f"the scheduler does not answer ({error or 'in time'})") from error

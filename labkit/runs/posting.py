@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.posted_run import PostedRun
-from labkit.cluster.workers import CALL_S
-from labkit.errors import RunStopped
+from labkit.errors import ClusterError, RunStopped
 from labkit.runs.record import RunRecord
 from labkit.runs.record_files import record_from_values
 
@@ -103,8 +103,8 @@ class Posting:
         if client.status != "running":  # the scheduler has gone, and its board with it
             return
         try:
-            client.sync(client._run_on_scheduler, post, posted, callback_timeout=CALL_S)
-        except (OSError, TimeoutError) as error:
+            ask_scheduler(client, post, posted)
+        except ClusterError as error:
             logger.warning("other clients cannot be told of run %s: %s", self.run, error)
 
 

@@ -10,7 +10,6 @@ are placed again, which is no restart.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -23,6 +22,7 @@ from labkit.cluster.blame import Failure
 from labkit.cluster.gang import Gang, new_run
 from labkit.cluster.gang_start import WorkerLost
 from labkit.cluster.hang_watch import HangWatch
+from labkit.cluster.placing import give_workers_back
 from labkit.cluster.supervision import Supervision
 from labkit.errors import BusyError, LabError, RankFailed, RunStopped, SettingError
 from labkit.runs.record import RunRecord, Status
@@ -308,13 +308,7 @@ class Recovery:
 
     def _give_up_place(self) -> None:
         """Workers are kept for an attempt that is not going to be."""
-        from labkit.cluster.reservation import release
-
-        following = Supervision(run=self.run, attempt=self._num_starts).gang
-        client = self.cluster.client
-        if client.status == "running":
-            with contextlib.suppress(OSError, TimeoutError):
-                client.run_on_scheduler(release, following)
+        give_workers_back(self.cluster, Supervision(run=self.run, attempt=self._num_starts).gang)
 
     def _finish(self, gang: Gang, error: Exception | None) -> None:
         if self._stopping and error is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.workers import call_workers
-from labkit.runs.found import ask_scheduler
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -114,7 +114,7 @@ class Campaign:
     def _look_at_processes(self) -> str:
         found = [f"process {pid}: {command}" for pid, command in self._strays().items()]
         if ports := self._stray_ports():
-            found.append(f"ports {sorted(ports)}")
+            found.append(f"ports {chaos_left.who_listens(ports)}")
         return "; ".join(found)
 
     def _look(self) -> str:

@@ -95,6 +95,14 @@ def ports() -> set[tuple[str, int]]:
     return session.listening_at(session.our_sockets(session.our_processes()))
 
 
+def who_listens(addresses: Iterable[tuple[str, int]]) -> str:
+    """These addresses, each with the process that listens there."""
+    owners = {(*c.laddr,): c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN"}
+    commands = session.our_processes()
+    whose = ((each, owners.get(each)) for each in sorted(addresses))
+    return ", ".join(f"{host}:{port} ({commands.get(pid, pid)})" for (host, port), pid in whose)
+
+
 def stray_folders(known: Iterable[str]) -> str:
     """Folders in the session's temporary folder that belong to nobody."""
     extra = session.our_folders() - set(known)
