@@ -37,7 +37,9 @@ def warm(cluster: Cluster) -> set[Address]:
 
 
 def open_stores(cluster: Cluster) -> set[Address]:
-    """Wait for all workers, and have each its store; where workers, nannies and stores listen.
+    """Wait for all workers, and have each its store; where all of these and nannies listen.
+
+    A worker that was started by hand also has a web page, which the lab's own do not.
 
     Raises:
         RuntimeError: a worker did not answer, or has no store.
@@ -51,7 +53,8 @@ def open_stores(cluster: Cluster) -> set[Address]:
         raise RuntimeError(f"{len(stores)} of {NUM_WORKERS} workers have a store: {whys}")
     workers = cluster.client.scheduler_info(n_workers=-1)["workers"]
     dask = {*workers, *(worker["nanny"] for worker in workers.values())}
-    return stores | {get_address_host_port(address) for address in dask}
+    pages = {(w["host"], w["services"]["dashboard"]) for w in workers.values() if w["services"]}
+    return stores | pages | {get_address_host_port(address) for address in dask}
 
 
 class OwnArena:
