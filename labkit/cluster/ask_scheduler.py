@@ -1,20 +1,20 @@
-"""Functions that a client runs on its scheduler: those of ``reservation``, and others.
+"""What a client asks of its scheduler: functions of ``reservation`` and others, who is there.
 
-``client.run_on_scheduler`` waits for ever for a scheduler whose process is stopped: its connections
-stay open.
+Dask's own ways wait for ever for a scheduler whose process is stopped: its connections stay open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.workers import CALL_S
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
     from distributed import Client
 
+CALL_S = 5.0  # an event loop answers in milliseconds unless it is stuck
 PATIENT_S = 30.0  # for what cannot go on without an answer: a stopped scheduler may go on
 
 
@@ -28,12 +28,35 @@ def ask_scheduler(
         ClusterError: the scheduler is gone, or did not answer within ``timeout_s`` seconds.
     """
     try:
-        call = client._run_on_scheduler
-        return client.sync(call, function, *args, callback_timeout=timeout_s)
+        with _in_words(timeout_s):
+            call = client._run_on_scheduler
+            return client.sync(call, function, *args, callback_timeout=timeout_s)
     except ModuleNotFoundError as error:
         raise SettingError(
             f"the scheduler cannot import {error.name}; install labkit there too"
         ) from error
+
+
+def worker_addresses(client: Client) -> list[str]:
+    """Addresses of a scheduler's workers, asked for now.
+
+    ``Client.scheduler_info`` returns what is kept on the client, which a refresh in the
+    background replaces by a version without workers.
+
+    Raises:
+        ClusterError: the scheduler is gone, or does not answer.
+    """
+    assert client.scheduler is not None, "the client is connected"
+    with _in_words(CALL_S):
+        identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CALL_S)
+    return list(identity["workers"])
+
+
+@contextmanager
+def _in_words(timeout_s: float) -> Iterator[None]:
+    """What Dask raises for a scheduler that is gone, or late."""
+    try:
+        yield
     except TimeoutError as error:
         raise ClusterError(f"the scheduler did not answer within {timeout_s:.0f} s") from error
     except OSError as error:

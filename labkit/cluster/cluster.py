@@ -15,18 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
-from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.ask_scheduler import CALL_S, ask_scheduler, worker_addresses
 from labkit.cluster.backend import ON_CORES, Backend
 from labkit.cluster.clear_host import close_owned, end_processes, find_fork_servers, remove_folder
 from labkit.cluster.shared_files import remove
 from labkit.cluster.silent_workers import restart
-from labkit.cluster.workers import (
-    CALL_S,
-    call_workers,
-    describe_worker,
-    withdraw_plugins,
-    worker_addresses,
-)
+from labkit.cluster.workers import call_workers, describe_worker, withdraw_plugins
 from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:

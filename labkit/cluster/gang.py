@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from labkit.cluster.ask_scheduler import CALL_S
 from labkit.cluster.blame import Failure
 from labkit.cluster.gang_start import place
 from labkit.cluster.gang_watch import GangWatch, Message, without_scheduler
 from labkit.cluster.placing import give_workers_back, make_request
-from labkit.cluster.workers import CALL_S
-from labkit.errors import LabError, RunStopped
+from labkit.errors import ClusterError, LabError, RunStopped
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -237,7 +237,7 @@ class Gang:
         self._on_workers(end_rank)
         # The tasks return once the processes are gone; only then is a worker free again.
         deadline = time.monotonic() + END_S
-        alive = self.cluster.alive_workers()
+        alive = self._alive_workers()
         stuck = []
         for future, worker in zip(self.futures, self.workers, strict=False):
             while worker in alive and not future.done() and time.monotonic() < deadline:
@@ -251,11 +251,19 @@ class Gang:
         self, function: Callable[..., None], *args: Any, timeout_s: float = CALL_S
     ) -> None:
         """Call a function on those of the run's workers that are still there."""
-        there = self.cluster.alive_workers()
-        alive = [worker for worker in self.workers if worker in there]
+        alive = self._alive_workers()
         if alive and not self.cluster.closed:
             packet = (self.cluster.plugin_name, self.run, *args)
             self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
+
+    def _alive_workers(self) -> list[str]:
+        """Those of the run's workers that are there; all, where the scheduler does not say."""
+        try:
+            there = self.cluster.alive_workers()
+        except ClusterError as error:
+            logger.warning("run %s: %s", self.run, error)
+            return self.workers
+        return [worker for worker in self.workers if worker in there]
 
     def _give_back(self) -> None:
         """Forget the tasks and free the workers."""

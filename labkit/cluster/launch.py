@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from labkit.cluster.addresses import check_network, look_for_interface
-from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.ask_scheduler import ask_scheduler, worker_addresses
 from labkit.cluster.backend import ON_CORES, Backend, choose_backend
 from labkit.cluster.capacity import check_memory, choose_kind
 from labkit.cluster.clear_host import close_owned
@@ -29,7 +29,6 @@ from labkit.cluster.launch_errors import (
 )
 from labkit.cluster.security import warn_of_plain
 from labkit.cluster.shared_files import find_home, make_shared_folder, stay_at_home
-from labkit.cluster.workers import worker_addresses
 from labkit.errors import ClusterError, LabError, SettingError
 
 if TYPE_CHECKING:

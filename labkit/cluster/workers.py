@@ -1,4 +1,4 @@
-"""The workers of a scheduler, as its client sees them: which there are, and functions run there.
+"""Functions that a client runs on its scheduler's workers.
 
 The functions run on the workers' event loops, which answer while their only thread waits for a
 rank.
@@ -13,23 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from labkit.cluster.ask_scheduler import CALL_S
+
 if TYPE_CHECKING:
     from distributed import Client, Worker
 
-CALL_S = 5.0  # a worker's event loop answers in milliseconds unless it is stuck
-
 logger = logging.getLogger(__name__)
-
-
-def worker_addresses(client: Client) -> list[str]:
-    """Addresses of a scheduler's workers, asked for now.
-
-    ``Client.scheduler_info`` returns what is kept on the client, which a refresh in the
-    background replaces by a version without workers.
-    """
-    assert client.scheduler is not None, "the client is connected"
-    identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CALL_S)
-    return list(identity["workers"])
 
 
 def call_workers(

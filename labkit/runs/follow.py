@@ -19,10 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.ask_scheduler import CALL_S, ask_scheduler
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.plain_pickle import events_of
-from labkit.cluster.workers import CALL_S
 from labkit.errors import ClusterError
 from labkit.runs.found import all_runs, choose_run, own_client
 from labkit.runs.live_record import snapshot, take_event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import time
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
@@ -83,11 +83,8 @@ def execute(notebook: NotebookNode, folder: Path) -> float:
             config=Config({"KernelManager": speak}),
             on_notebook_start=keep_them,
         )
-        try:
-            client.execute()
-        except KeyboardInterrupt:
-            run_sync(client.km.shutdown_kernel)(now=True)
-            raise
+        # Unlike ``client.execute``, this ends the kernel when it is interrupted.
+        asyncio.run(client.async_execute())
     return time.monotonic() - begun_s
 
 
@@ -96,12 +93,17 @@ def signals_as_before() -> Iterator[Callable[..., None]]:
     """Nbclient would end its kernel at a signal, and let the suite go on that was told to end."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def restore(**_: object) -> None:
+    def restore() -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
+    def keep(**_: object) -> None:
+        for number in handlers:  # the loop would call nbclient's besides ours
+            asyncio.get_running_loop().remove_signal_handler(number)
+        restore()
+
     try:
-        yield restore
+        yield keep
     finally:
         restore()
 
