@@ -18,6 +18,10 @@ CALL_S = 5.0  # an event loop answers in milliseconds unless it is stuck
 PATIENT_S = 30.0  # for what cannot go on without an answer: a stopped scheduler may go on
 
 
+class SchedulerLost(ClusterError):
+    """There is no connection to the scheduler any more."""
+
+
 def ask_scheduler(
     client: Client, function: Callable[..., Any], *args: Any, timeout_s: float = CALL_S
 ) -> Any:
@@ -60,4 +64,4 @@ def _in_words(timeout_s: float) -> Iterator[None]:
     except TimeoutError as error:
         raise ClusterError(f"the scheduler did not answer within {timeout_s:.0f} s") from error
     except OSError as error:
-        raise ClusterError(f"the scheduler does not answer ({error})") from error
+        raise SchedulerLost(f"the Dask scheduler is gone ({error})") from error

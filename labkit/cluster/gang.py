@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.cluster.ask_scheduler import CALL_S
+from labkit.cluster.ask_scheduler import CALL_S, SchedulerLost
 from labkit.cluster.blame import Failure
 from labkit.cluster.gang_start import place
 from labkit.cluster.gang_watch import GangWatch, Message, without_scheduler
@@ -49,6 +49,7 @@ class Progress:
         failure: why it failed; ``None`` also when it was stopped or closed.
         noticed_s: wall clock when that was known here.
         decision: the event by which the ranks' leader said how the run goes on after that.
+        silent: address of a worker whose process is there, but does nothing.
     """
 
     status: GangStatus = "starting"
@@ -58,6 +59,7 @@ class Progress:
     failure: Failure | None = None
     noticed_s: float = 0.0
     decision: dict[str, Any] | None = None
+    silent: str = ""
     stopping: bool = False
     started_s: float | None = None
 
@@ -198,6 +200,8 @@ class Gang:
             if self.queue_s:
                 place(self)
             error = GangWatch(self).attend()
+        except SchedulerLost:
+            error = without_scheduler(self.run)
         except LabError as expected:
             error = expected
         except Exception as unexpected:
@@ -234,6 +238,8 @@ class Gang:
     def _end_ranks(self) -> None:
         from labkit.cluster.rank_tasks import end_rank
 
+        if self.progress.silent:  # it would have to be waited for
+            self.cluster.restart_workers([self.progress.silent])
         self._on_workers(end_rank)
         # The tasks return once the processes are gone; only then is a worker free again.
         deadline = time.monotonic() + END_S

@@ -118,6 +118,7 @@ class GangWatch:
             return None
         if silent is None:
             return None
+        self.progress.silent = silent
         return Failure(
             cause="hung",
             rank=self.gang.workers.index(silent),

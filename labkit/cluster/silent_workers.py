@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.ask_scheduler import ask_scheduler, worker_addresses
 from labkit.cluster.suspended import stays_suspended
 from labkit.errors import ClusterError
 
@@ -89,28 +91,35 @@ def list_unheard(
 
 
 def restart(client: Client, workers: list[str]) -> None:
-    """Have the nannies of workers that do not answer start them anew.
+    """Have the nannies of workers that do not answer kill them, which start them anew.
 
-    Those without a nanny are left as they are: they may be somebody else's, who would lose them.
+    Dask (2026.7.1) first waits for each to end by itself, and then for a new one. This returns
+    when the scheduler has noticed. Workers without a nanny are left as they are: they may be
+    somebody else's, who would lose them.
     """
     logger.warning("workers %s do not answer and are started anew", workers)
-    with contextlib.suppress(ClusterError, ValueError):
-        wait_s = RESTART_S + ANSWER_S
-        if left := ask_scheduler(client, _restart_nursed, workers, timeout_s=wait_s):
+    with contextlib.suppress(ClusterError):
+        nursed = ask_scheduler(client, list_nursed, workers, timeout_s=ANSWER_S)
+        if left := [worker for worker in workers if nursed.get(worker) is False]:
             logger.warning("workers %s have no nanny and are left as they are", left)
+        there = {worker for worker in workers if nursed.get(worker)}
+        for worker in there:
+            _ask_nanny(client, worker, kill_worker)
+        deadline = time.monotonic() + RESTART_S
+        while there & set(worker_addresses(client)) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
-async def _restart_nursed(workers: Iterable[str], *, dask_scheduler: Scheduler) -> list[str]:
-    """On the scheduler: those of some workers that are not started anew, as they have no nanny.
+def list_nursed(workers: Iterable[str], *, dask_scheduler: Scheduler) -> dict[str, bool]:
+    """Those of some workers that this scheduler knows, and whether each has a nanny."""
+    known = (dask_scheduler.workers.get(address) for address in workers)
+    return {each.address: bool(each.nanny) for each in known if each is not None}
 
-    Dask (2026.7.1) would remove them from the scheduler.
-    """
-    known = [each for name in workers if (each := dask_scheduler.workers.get(name)) is not None]
-    if nursed := [each.address for each in known if each.nanny]:
-        await dask_scheduler.restart_workers(
-            nursed, timeout=RESTART_S, on_error="return", stimulus_id="labkit-silent-workers"
-        )
-    return [each.address for each in known if not each.nanny]
+
+def kill_worker(*, dask_worker: Nanny) -> None:
+    """On a nanny: kill its worker, which it starts anew."""
+    if dask_worker.pid is not None:
+        os.kill(dask_worker.pid, signal.SIGKILL)
 
 
 def _answers(client: Client, worker: str, answer_s: float) -> bool:
@@ -118,17 +127,23 @@ def _answers(client: Client, worker: str, answer_s: float) -> bool:
     ask = {"workers": [worker], "on_error": "ignore", "callback_timeout": answer_s}
     try:
         return bool(client.sync(client._run, os.getpid, **ask))
-    except (OSError, TimeoutError):
+    except OSError:
         return False
 
 
 def _is_suspended(client: Client, worker: str) -> bool:
     """Whether a worker's nanny says that its process is suspended."""
+    return any(_ask_nanny(client, worker, _has_suspended).values())
+
+
+def _ask_nanny(client: Client, worker: str, function: Callable[..., Any]) -> dict[str, Any]:
+    """What a worker's nanny answers, by worker; nothing if it does not in time."""
     ask = {"workers": [worker], "nanny": True, "on_error": "ignore", "callback_timeout": ANSWER_S}
     try:
-        return any(client.sync(client._run, _has_suspended, **ask).values())
-    except (KeyError, OSError, TimeoutError):  # KeyError: the scheduler has lost it
-        return False
+        answer: dict[str, Any] = client.sync(client._run, function, **ask)
+    except (KeyError, OSError):  # KeyError: the scheduler has lost it
+        return {}
+    return answer
 
 
 async def _has_suspended(*, dask_worker: Nanny) -> bool:
