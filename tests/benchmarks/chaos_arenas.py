@@ -25,6 +25,7 @@ from labkit.train.link_probe import time_message
 NUM_WORKERS = 4
 SOON_S = 180.0  # starting takes so long where several campaigns share a machine
 END_S = 20.0
+REPLACE_EVERY_S = 0.5
 KERNEL = Path(__file__).with_name("chaos_kernel.py")
 
 Address = tuple[str, int]
@@ -91,6 +92,8 @@ class OwnArena:
 class HandMadeArena:
     """A scheduler and workers with nannies as processes of their own, and the lab connected.
 
+    A thread starts anew a worker whose nanny was killed, as a batch system would.
+
     Attributes:
         addresses: as of ``OwnArena``.
     """
@@ -101,6 +104,8 @@ class HandMadeArena:
         make_certificate(self.pem)
         self.file = self.folder / "scheduler.json"
         self.nannies: list[subprocess.Popen[bytes]] = []
+        self._closing = threading.Event()
+        self._replacing = threading.Thread(target=self._replace_ended, daemon=True)
         self.scheduler = self._start("dask_scheduler --host=tls://127.0.0.1 --port=0")
         try:
             self._await(lambda: self.file.exists() and self.file.read_text().endswith("}"))
@@ -111,6 +116,7 @@ class HandMadeArena:
                 NUM_WORKERS, address=address, security=self.pem, timeout_s=SOON_S
             )
             self.addresses = warm(self.cluster)
+            self._replacing.start()
         except BaseException:
             self._end()
             raise
@@ -124,15 +130,21 @@ class HandMadeArena:
         return {self.folder.name}
 
     def repair(self) -> None:
-        """Start the workers anew whose nanny was killed; nobody else would."""
-        for nanny in [n for n in self.nannies if n.poll() is not None]:
-            self.nannies.remove(nanny)
-            self._add_worker()
+        """Wait for the workers that are started anew."""
+        self._await(lambda: all(nanny.poll() is None for nanny in self.nannies))
         self.addresses = open_stores(self.cluster)
 
     def close(self) -> None:
+        self._closing.set()
+        self._replacing.join()
         self.cluster.close()
         self._end()
+
+    def _replace_ended(self) -> None:
+        while not self._closing.wait(REPLACE_EVERY_S):
+            for nanny in [n for n in self.nannies if n.poll() is not None]:
+                self._add_worker()
+                self.nannies.remove(nanny)
 
     def _end(self) -> None:
         for process in (*self.nannies, self.scheduler):
@@ -166,7 +178,7 @@ class HandMadeArena:
         deadline = time.monotonic() + SOON_S
         while not happened():
             if time.monotonic() > deadline or self.scheduler.poll() is not None:
-                raise TimeoutError("the scheduler did not start")
+                raise TimeoutError("the scheduler did not start, or a worker's nanny")
             time.sleep(0.05)
 
 
