@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from labkit.emulate.device import Device
 from labkit.runs.record import RunRecord
 from labkit.runs.run import Run
 
@@ -77,6 +78,18 @@ def at_least(what: str, of: Measure, limit: float, spec: str = ".3g") -> Claim:
 def equals(what: str, of: Measure, wanted: Any) -> Claim:
     """A figure of the record that must be exactly so."""
     return Claim(what, of, lambda value: value == wanted, f"{wanted}")
+
+
+def emulated_on(device: Device) -> Claim:
+    """The run is emulated, on exactly this declared device."""
+
+    def name_of(record: RunRecord) -> str:
+        declared = record.emulation.get("declared")
+        if declared is None:
+            return "no device"
+        return device.name if declared == asdict(device) else f"another than this {device.name}"
+
+    return equals("emulated on", name_of, device.name)
 
 
 def check(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from labkit.cli.live_lines import wait_telling
+from labkit.cli.options import Where
 from labkit.cli.output import say
 from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
@@ -18,17 +19,16 @@ if TYPE_CHECKING:
     from labkit.runs.run import Run
 
 
+LAUNCHED_HERE = Where()
+
+
 @contextmanager
-def own_cluster(
-    num_workers: int, address: str | None, security: Path | None = None
-) -> Iterator[Cluster]:
+def own_cluster(num_workers: int, where: Where = LAUNCHED_HERE) -> Iterator[Cluster]:
     """A cluster for one command, closed when it ends; with an address, the workers there."""
     from labkit.cluster.launch import launch
 
-    if address is None and security is not None:
-        raise SettingError(f"--security {security} is for a running cluster; give its --address")
-    wanted = num_workers if address is None else None
-    with launch(wanted, address=address, security=security) as cluster:
+    wanted = num_workers if where.address is None else None
+    with launch(wanted, **asdict(where)) as cluster:
         say(f"{cluster.why}. {cluster.backend_why}.")
         yield cluster
 

@@ -47,7 +47,7 @@ def demo_command(
         tell(curve)
         curves["last"] = curve
 
-    with own_cluster(devices, None) as cluster:
+    with own_cluster(devices) as cluster:
         result = run_demo(cluster, out, say, update, emulate=emulate, on_record=keep)
     name = CurveStore(runs).save(curves["last"])
     say(f"records and curve in {runs}: {name}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
+from labkit.errors import SettingError
 from labkit.plan import Plan
 from labkit.workload import WORKLOADS, Workload, find_workload
 
@@ -81,10 +83,55 @@ workload = click.option(
 )
 
 
-def address(command: Command) -> Command:
-    """Where a cluster runs already, and the certificate for it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """A cluster that runs already, as of ``labkit.launch``; without an address one is launched."""
+
+    address: str | None = None
+    security: Path | None = None
+    trusted_network: str | None = None
+    shared_folder: Path | None = None
+
+    def check(self, count: str = "", num: int | None = None) -> None:
+        """Refuse options that contradict each other.
+
+        Args:
+            count: the option that says how many workers to launch, if the command has one.
+            num: what it says; ``None`` where it is not given.
+        """
+        if self.address is None:
+            for name in ("security", "trusted_network", "shared_folder"):
+                if (value := getattr(self, name)) is not None:
+                    option = f"--{name.replace('_', '-')} {value}"
+                    raise SettingError(f"{option} is for a running cluster; give its --address")
+        elif num is not None:
+            raise SettingError(
+                f"{count} {num} is for workers that are launched here; leave it out, or the "
+                f"--address {self.address}"
+            )
+
+
+def where(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where a cluster runs already, and how to use it: the command's argument ``where``."""
+
+    @wraps(command)
+    def gathered(**given: Any) -> Any:
+        there = {each.name: given.pop(each.name) for each in fields(Where)}
+        return command(where=Where(**there), **given)
+
+    network = click.option(
+        "--trusted-network",
+        metavar="NETWORK",
+        help="Of the hosts there, such as 10.1.0.0/16: ranks on several hosts talk over it, "
+        "unencrypted; without it a run stays on one host.",
+    )
+    folder = click.option(
+        "--shared-folder",
+        type=click.Path(path_type=Path),
+        help="On storage that all hosts there see: data and checkpoints lie in it.",
+    )
     at = click.option("--address", help="Use the Dask scheduler that runs there.")
-    return at(_security(command))
+    return at(_security(network(folder(gathered))))
 
 
 def required_address(command: Command) -> Command:

@@ -15,6 +15,8 @@ from labkit.cli.output import answer
 from labkit.errors import SettingError
 from labkit.preprocess.report import STEPS
 
+NUM_WORKERS = 2
+
 
 @click.command("preprocess")
 @click.option(
@@ -41,8 +43,8 @@ from labkit.preprocess.report import STEPS
 @click.option("--rows", type=int, default=20_000, show_default=True, help="Of made fruit.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of made fruit.")
 @click.option("--resume", is_flag=True, help="Go on where the same was interrupted.")
-@click.option("--workers", type=int, default=2, show_default=True, help="Workers to launch.")
-@options.address
+@click.option("--workers", type=int, help=f"Workers to launch; {NUM_WORKERS} by default.")
+@options.where
 @options.as_json
 def preprocess_command(
     *,
@@ -53,9 +55,8 @@ def preprocess_command(
     steps: str,
     assignments: tuple[str, ...],
     out: Path,
-    workers: int,
-    address: str | None,
-    security: Path | None,
+    workers: int | None,
+    where: options.Where,
     as_json: bool,
     **more: Any,
 ) -> None:
@@ -65,15 +66,16 @@ def preprocess_command(
     from labkit.preprocess.preprocess import check_made, preprocess
     from labkit.reports import preprocess_table
 
+    where.check("--workers", workers)
     if not sources and spec is None:
         raise SettingError("no source is given; add --source PATH, or --spec fruit or flights")
     check_made(more["rows"], more["seed"])
     settings = read_assignments(assignments)
     chosen = chosen_spec(spec, label, key, settings, has_sources=bool(sources))
     named = check_steps(steps.split(","))
-    if address is None and sources:
+    if where.address is None and sources:
         check_sources(sources, chosen)
-    with own_cluster(workers, address, security) as cluster:
+    with own_cluster(NUM_WORKERS if workers is None else workers, where) as cluster:
         dataset = preprocess(
             list(sources) or None,
             cluster=cluster,

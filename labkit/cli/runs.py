@@ -157,14 +157,13 @@ def delete_command(*, run: str, yes: bool, runs: Path, as_json: bool) -> None:
 @runs_group.command("repeat")
 @click.argument("run")
 @click.option("--single", is_flag=True, help="In one process, whatever the plan.")
-@options.address
+@options.where
 @_stored
 def repeat_command(
     *,
     run: str,
     single: bool,
-    address: str | None,
-    security: Path | None,
+    where: options.Where,
     runs: Path,
     as_json: bool,
 ) -> None:
@@ -177,8 +176,9 @@ def repeat_command(
     record = store.load(run)
     plan = stored_plan(record, single=single)
     plan.validate(stored_workload(record))
-    check_devices(plan.world_size, address)
-    with own_cluster(plan.world_size, address, security) as cluster:
+    where.check()
+    check_devices(plan.world_size, where.address)
+    with own_cluster(plan.world_size, where) as cluster:
         again = wait_or_stop(repeat(record, cluster, single=single))
     again.repeats = record.run
     say(f"record: {store.save(again)}")

@@ -39,7 +39,7 @@ from labkit.runs.record import RunRecord
 @options.time_scale
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the picture.")
 @options.runs
-@options.address
+@options.where
 @options.queue_s
 @options.as_json
 def sweep_command(
@@ -54,8 +54,7 @@ def sweep_command(
     time_scale: float | None,
     out: Path | None,
     runs: Path,
-    address: str | None,
-    security: Path | None,
+    where: options.Where,
     queue_s: float,
     as_json: bool,
     **settings: Any,
@@ -71,7 +70,8 @@ def sweep_command(
 
     chosen = options.workload_from(workload, settings)
     names = tuple(name.strip() for name in strategies.split(",") if name.strip())
-    limit = most_workers() if address is None else None
+    where.check()
+    limit = most_workers() if where.address is None else None
     points = plan_sweep(chosen, names, devices, scaling=scaling, num_workers=limit)
     check_emulation(emulate, time_scale, [point.plan for point in points])
     sweep_length(steps, repeats, emulated=emulate is not None)
@@ -85,7 +85,7 @@ def sweep_command(
         store.save(record)
 
     with (
-        own_cluster(max(devices), address, security) as cluster,
+        own_cluster(max(devices), where) as cluster,
         telling_place(cluster, queue_s),
     ):
         curve = sweep(

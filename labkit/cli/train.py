@@ -48,7 +48,7 @@ from labkit.workload import Workload
     help="Go on with as many ranks, or with the replicas that are left.",
 )
 @options.runs
-@options.address
+@options.where
 @options.queue_s
 @options.as_json
 def train_command(
@@ -64,8 +64,7 @@ def train_command(
     max_restarts: int,
     on_failure: OnFailure,
     runs: Path,
-    address: str | None,
-    security: Path | None,
+    where: options.Where,
     queue_s: float,
     as_json: bool,
     **settings: Any,
@@ -77,6 +76,7 @@ def train_command(
     from labkit.train.resume_check import check_every
     from labkit.train.train import check_length, check_queue, train
 
+    where.check("--devices", devices)
     chosen, plan = _what(workload, resume, runs, settings)
     check_length(steps, epochs)
     check_every(checkpoint_every)
@@ -84,10 +84,10 @@ def train_command(
     RestartPolicy(max_restarts=max_restarts, on_failure=on_failure)
     check_emulation(emulate, time_scale, [plan])
     if devices is not None:
-        check_devices(devices, address)
-    plan.validate(chosen, None if address else devices or most_workers())
+        check_devices(devices, where.address)
+    plan.validate(chosen, None if where.address else devices or most_workers())
     check_folder(runs)
-    with own_cluster(devices or plan.world_size, address, security) as cluster:
+    with own_cluster(devices or plan.world_size, where) as cluster:
         with telling_place(cluster, queue_s):
             run = train(
                 chosen,

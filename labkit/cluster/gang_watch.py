@@ -25,7 +25,7 @@ FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within 
 PEERS_S = 1.0  # who is missing is known by then, if a process is
 DECISION_S = 2.0  # to elect a leader, if need be, and to hear how it goes on
 
-QUIET_S = 3.0  # ranks that are not heard for so long may have workers that are stopped
+QUIET_S = 3.0  # a rank that is not heard for so long may have a worker that is stopped
 WORKER_ANSWER_S = 3.0
 
 SUSPECT = ("stopped", "hung")  # causes of a rank whose process is there
@@ -46,7 +46,8 @@ class GangWatch:
         self.hang = gang.hang
         self._kill_at_s = float("inf")
         self._start_by_s = time.monotonic() + START_S
-        self._quiet_by_s = time.monotonic() + QUIET_S
+        self._look_by_s = time.monotonic() + QUIET_S
+        self._heard_s = dict.fromkeys(range(gang.num_ranks), time.monotonic())
         self._without_peers: list[Failure] = []
         self._peers_by_s = float("inf")
         self._answer_by_s = float("inf")
@@ -57,9 +58,9 @@ class GangWatch:
         """Until the last rank has ended or the first has failed; the failure, if any."""
         while len(self.progress.ends) < self.gang.num_ranks:
             message = self._next_message()
-            if message is not None:
-                self._quiet_by_s = time.monotonic() + QUIET_S
             outcome = self._look() if message is None else self._handle(message)
+            if outcome is None and time.monotonic() >= self._look_by_s:
+                outcome = self._look_for_workers()
             if isinstance(outcome, Failure):
                 outcome = self._conclude(outcome)
             if outcome is not None:
@@ -101,19 +102,24 @@ class GangWatch:
         if self.hang is not None and self._kill_at_s == float("inf") and now >= self.hang.due_s:
             self._positions_before = {}
             self._ask_positions()
-            return None
-        return self._look_for_workers() if now >= self._quiet_by_s else None
+        return None
 
     def _look_for_workers(self) -> Failure | None:
-        """The first rank whose worker has gone silent: its process is there, but does nothing."""
-        self._quiet_by_s = time.monotonic() + QUIET_S
-        waiting = [
+        """The first rank whose worker has gone silent: its process is there, but does nothing.
+
+        What ranks report goes through their workers, so only those of quiet ranks are looked at.
+        """
+        now = time.monotonic()
+        self._look_by_s = now + QUIET_S
+        quiet = [
             worker
             for rank, worker in enumerate(self.gang.workers)
-            if rank not in self.progress.ends
+            if rank not in self.progress.ends and now - self._heard_s[rank] >= QUIET_S
         ]
+        if not quiet:
+            return None
         try:
-            silent = find_silent(self.gang.cluster.client, waiting, WORKER_ANSWER_S)
+            silent = find_silent(self.gang.cluster.client, quiet, WORKER_ANSWER_S)
         except (ClusterError, CancelledError):  # the scheduler's fault; seen next time
             return None
         if silent is None:
@@ -177,6 +183,7 @@ class GangWatch:
 
     def _handle_events(self, rank: int, pickled: bytes) -> Failure | None:
         """Take all events that came together; the first failure among them, if any."""
+        self._heard_s[rank] = time.monotonic()
         failures = [self._handle_event(rank, event) for event in pickle.loads(pickled)]
         return next((failure for failure in failures if failure is not None), None)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
+import pytest
+
+from labkit.emulate.device import find_device
 from labkit.plan import Plan
 from labkit.runs.record import RunRecord, Step
 from labkit.workload import find_workload
-from widgets.checks import at_least, at_most, check, equals
+from widgets.checks import at_least, at_most, check, emulated_on, equals
 
 
 def a_record(run: str = "mine", **settings: Any) -> RunRecord:
@@ -68,3 +72,21 @@ def test_something_that_is_no_run_is_refused_in_words() -> None:
     verdict = check(Plan(dp=2))  # type: ignore[arg-type]
     assert verdict.passed is False
     assert "Plan is no run: assign what labkit.train(...) returned" in repr(verdict)
+
+
+DEMO = find_device("demo")
+
+
+@pytest.mark.parametrize(
+    ("emulation", "found"),
+    [
+        ({"declared": asdict(DEMO)}, "demo"),
+        ({"declared": asdict(replace(DEMO, across=DEMO.inside))}, "another than this demo"),
+        ({}, "no device"),
+    ],
+    ids=["the device", "another of its name", "measured"],
+)
+def test_a_run_is_emulated_on_the_very_device(emulation: dict[str, Any], found: str) -> None:
+    verdict = check(a_record(emulation=emulation), emulated_on(DEMO))
+    assert verdict.passed == (found == "demo")
+    assert f"emulated on: {found} (wanted: demo)" in repr(verdict)

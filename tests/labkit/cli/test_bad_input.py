@@ -86,6 +86,18 @@ def test_bad_input_is_one_clear_line_and_status_two(
         ("train --workload fruit --queue-s -1", "queue_s=-1.0 is no time to wait; choose 0 to"),
         ("sweep --workload fruit --queue-s 1e9", "queue_s=1000000000.0 is no time to wait"),
         ("train --workload fruit --security tls.pem", "--security tls.pem is for a running"),
+        (
+            "sweep --workload fruit --trusted-network 10.0.0.0/8",
+            "--trusted-network 10.0.0.0/8 is for a running cluster; give its --address",
+        ),
+        (
+            "train --workload fruit --devices 2 --address tcp://127.0.0.1:9",
+            "--devices 2 is for workers that are launched here; leave it out, or the --address",
+        ),
+        (
+            "preprocess --spec fruit --workers 4 --address tcp://127.0.0.1:9 --out out",
+            "--workers 4 is for workers that are launched here; leave it out, or the --address",
+        ),
         ("runs live", "Missing option '--address'"),
         ("demo --devices 0", "devices=0"),
         ("demo --emulate abacus", "abacus"),
