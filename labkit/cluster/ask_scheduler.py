@@ -5,7 +5,7 @@ Dask's own ways wait for ever for a scheduler whose process is stopped: its conn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,11 @@ CALL_S = 5.0  # an event loop answers in milliseconds unless it is stuck
 PATIENT_S = 30.0  # for what cannot go on without an answer: a stopped scheduler may go on
 
 
-class SchedulerLost(ClusterError):
+class NoAnswer(ClusterError):
+    """The scheduler did not answer in time: it is stopped, overloaded or cut off."""
+
+
+class SchedulerLost(NoAnswer):
     """There is no connection to the scheduler any more."""
 
 
@@ -29,10 +33,10 @@ def ask_scheduler(
 
     Raises:
         SettingError: labkit is not installed where the scheduler runs.
-        ClusterError: the scheduler is gone, or did not answer within ``timeout_s`` seconds.
+        NoAnswer: the scheduler is gone, or did not answer within ``timeout_s`` seconds.
     """
     try:
-        with _in_words(timeout_s):
+        with _in_words(client, timeout_s):
             call = client._run_on_scheduler
             return client.sync(call, function, *args, callback_timeout=timeout_s)
     except ModuleNotFoundError as error:
@@ -42,26 +46,34 @@ def ask_scheduler(
 
 
 def worker_addresses(client: Client) -> list[str]:
-    """Addresses of a scheduler's workers, asked for now.
+    """Addresses of a scheduler's workers, asked for now; raises as ``worker_infos``."""
+    return list(worker_infos(client))
+
+
+def worker_infos(client: Client) -> Mapping[str, Any]:
+    """What a scheduler knows of its workers, by address, asked for now.
 
     ``Client.scheduler_info`` returns what is kept on the client, which a refresh in the
     background replaces by a version without workers.
 
     Raises:
-        ClusterError: the scheduler is gone, or does not answer.
+        NoAnswer: the scheduler is gone, or does not answer.
     """
-    assert client.scheduler is not None, "the client is connected"
-    with _in_words(CALL_S):
+    with _in_words(client, CALL_S):
+        assert client.scheduler is not None, "the client is connected"
         identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CALL_S)
-    return list(identity["workers"])
+    infos: Mapping[str, Any] = identity["workers"]
+    return infos
 
 
 @contextmanager
-def _in_words(timeout_s: float) -> Iterator[None]:
-    """What Dask raises for a scheduler that is gone, or late."""
+def _in_words(client: Client, timeout_s: float) -> Iterator[None]:
+    """What Dask raises for a scheduler that is gone, or late, or whose client is closing."""
     try:
         yield
     except TimeoutError as error:
-        raise ClusterError(f"the scheduler did not answer within {timeout_s:.0f} s") from error
-    except OSError as error:
-        raise SchedulerLost(f"the Dask scheduler is gone ({error})") from error
+        raise NoAnswer(f"the scheduler did not answer within {timeout_s:.0f} s") from error
+    except Exception as error:
+        if isinstance(error, OSError) or client.status != "running":
+            raise SchedulerLost(f"the Dask scheduler is gone ({error})") from error
+        raise

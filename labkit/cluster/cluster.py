@@ -18,6 +18,7 @@ import psutil
 from labkit.cluster.ask_scheduler import CALL_S, ask_scheduler, worker_addresses
 from labkit.cluster.backend import ON_CORES, Backend
 from labkit.cluster.clear_host import close_owned, end_processes, find_fork_servers, remove_folder
+from labkit.cluster.owed_calls import OwedCalls
 from labkit.cluster.shared_files import remove
 from labkit.cluster.silent_workers import restart
 from labkit.cluster.workers import call_workers, describe_worker, withdraw_plugins
@@ -51,7 +52,7 @@ class Cluster:
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
         stop_asked: by run, called with who when another client of the scheduler asks it to stop.
-        owed: what runs hold that could not be given back, as the scheduler did not answer.
+        owed: what the scheduler has to be told, and is again while it does not answer.
         ranks_use: the backend and device of the ranks.
         trusted_network: over which ranks on several hosts may talk; empty keeps a run on one host.
         shares_files: whether all hosts see what any of them writes into ``folder``.
@@ -81,7 +82,7 @@ class Cluster:
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
         self.stop_asked: dict[str, Callable[[str], None]] = {}
-        self.owed: set[str] = set()
+        self.owed = OwedCalls(client)
         self.ranks_use: Backend = ON_CORES
         self.trusted_network = ""
         self.shares_files = True
@@ -115,6 +116,9 @@ class Cluster:
         if self._workers_changed and not self.closed:
             self._workers_changed = False
             facts = self.call_workers(describe_worker, self.kind)
+            if not facts:  # one was late: what was known is shown, and asked for again
+                self._workers_changed = True
+                return self._workers
             workers = [{"address": address, **fact} for address, fact in facts.items()]
             self._workers = sorted(workers, key=lambda w: (len(str(w["name"])), str(w["name"])))
         return self._workers

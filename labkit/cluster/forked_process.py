@@ -45,9 +45,10 @@ class ForkedProcess:
 
     def kill(self) -> None:
         """SIGKILL; through the pidfd, so never to a stranger that got the same pid."""
-        if self.pidfd is not None:
+        pidfd = self.pidfd
+        if pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
     def exit_code(self) -> str:
         """Exit code as text once the process has ended, empty when it is not known in time.
@@ -65,8 +66,9 @@ class ForkedProcess:
         """Let go of it; one that is not ended by its own will then ends itself."""
         self.control.close()
         os.close(self.exit_pipe)
-        if self.pidfd is not None:
-            os.close(self.pidfd)
+        pidfd, self.pidfd = self.pidfd, None  # nobody signals by a number that is given away
+        if pidfd is not None:
+            os.close(pidfd)
 
 
 def describe_exit(code: str) -> str:

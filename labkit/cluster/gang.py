@@ -132,8 +132,10 @@ class Gang:
             try:
                 place(self)
             except BaseException:
-                self._end_ranks()
-                self._give_back()
+                try:
+                    self._end_ranks()
+                finally:
+                    self._give_back()
                 raise
         self.thread.start()
 
@@ -210,9 +212,11 @@ class Gang:
             broken = isinstance(unexpected, OSError) and not isinstance(unexpected, TimeoutError)
             error = without_scheduler(self.run) if broken else unexpected
         try:
-            if error is not None or len(self.progress.ends) < self.num_ranks:
-                self._end_ranks()
-            self._give_back()
+            try:
+                if error is not None or len(self.progress.ends) < self.num_ranks:
+                    self._end_ranks()
+            finally:
+                self._give_back()
         except Exception:
             logger.exception("run %s could not be cleared away", self.run)
         self.progress.error = error
@@ -238,9 +242,10 @@ class Gang:
     def _end_ranks(self) -> None:
         from labkit.cluster.rank_tasks import end_rank
 
-        if self.progress.silent:  # it would have to be waited for
-            self.cluster.restart_workers([self.progress.silent])
         self._on_workers(end_rank)
+        silent = [self.progress.silent] if self.progress.silent else []
+        if silent:
+            self.cluster.restart_workers(silent)
         # The tasks return once the processes are gone; only then is a worker free again.
         deadline = time.monotonic() + END_S
         alive = self._alive_workers()
@@ -263,13 +268,13 @@ class Gang:
             self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
 
     def _alive_workers(self) -> list[str]:
-        """Those of the run's workers that are there; all, where the scheduler does not say."""
+        """The run's workers that are there, and answer; all, where the scheduler does not say."""
         try:
             there = self.cluster.alive_workers()
         except ClusterError as error:
             logger.warning("run %s: %s", self.run, error)
             return self.workers
-        return [worker for worker in self.workers if worker in there]
+        return [w for w in self.workers if w in there and w != self.progress.silent]
 
     def _give_back(self) -> None:
         """Forget the tasks and free the workers."""

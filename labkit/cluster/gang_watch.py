@@ -8,6 +8,7 @@ import time
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from labkit.cluster.ask_scheduler import NoAnswer
 from labkit.cluster.blame import Failure, first_failure
 from labkit.cluster.hang_watch import ASK_S
 from labkit.cluster.position import find_culprit, has_moved
@@ -59,8 +60,10 @@ class GangWatch:
         while len(self.progress.ends) < self.gang.num_ranks:
             message = self._next_message()
             outcome = self._look() if message is None else self._handle(message)
-            if outcome is None and time.monotonic() >= self._look_by_s:
+            stopping = self._kill_at_s < float("inf")
+            if outcome is None and not stopping and time.monotonic() >= self._look_by_s:
                 outcome = self._look_for_workers()
+                self._look_by_s = time.monotonic() + QUIET_S
             if isinstance(outcome, Failure):
                 outcome = self._conclude(outcome)
             if outcome is not None:
@@ -110,7 +113,6 @@ class GangWatch:
         What ranks report goes through their workers, so only those of quiet ranks are looked at.
         """
         now = time.monotonic()
-        self._look_by_s = now + QUIET_S
         quiet = [
             worker
             for rank, worker in enumerate(self.gang.workers)
@@ -134,11 +136,19 @@ class GangWatch:
 
     def _ask_positions(self) -> None:
         self._positions = {}
-        self._answer_by_s = time.monotonic() + ASK_S
         self.gang.tell_ranks("where")
+        self._answer_by_s = time.monotonic() + ASK_S
 
     def _lost_scheduler(self) -> bool:
         return self.gang.cluster.client.status != "running"
+
+    def _scheduler_is_silent(self) -> bool:
+        """Then nothing that ranks say comes here, and they may be well."""
+        try:
+            self.gang.cluster.alive_workers()
+        except NoAnswer:
+            return True
+        return False
 
     def _judge_hang(self) -> Failure | None:
         """The ranks have said where they are: which one keeps the others waiting?"""
@@ -146,6 +156,9 @@ class GangWatch:
         self._answer_by_s = float("inf")
         silent_s = time.monotonic() - self.hang.last_s
         if time.monotonic() < self.hang.due_s:  # a step came meanwhile
+            return None
+        if not self._positions and self._scheduler_is_silent():
+            self.hang.excuse()
             return None
         all_answer = len(self._positions) == self.gang.num_ranks
         if all_answer and not self._positions_before:

@@ -29,6 +29,7 @@ from labkit.cluster.launch_errors import (
 )
 from labkit.cluster.security import warn_of_plain
 from labkit.cluster.shared_files import find_home, make_shared_folder, stay_at_home
+from labkit.cluster.workers import ask_workers, register
 from labkit.errors import ClusterError, LabError, SettingError
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ def _finish(
     """Give every worker its rank owner and describe the workers."""
     from labkit.cluster.rank_owner import RankOwner
 
-    client.register_plugin(RankOwner(name, name, private_network=private_network))
+    register(client, RankOwner(name, name, private_network=private_network), name)
     return Cluster(
         kind=kind,
         why=why,
@@ -275,7 +276,7 @@ def _check_workers(client: Client, num_workers: int) -> None:
 
 def _check_hosts(client: Client, network: str) -> None:
     """Raise a ClusterError unless every worker's host has an address in the trusted network."""
-    for why in client.run(look_for_interface, network).values():
+    for why in ask_workers(client, look_for_interface, network).values():
         if why:
             raise ClusterError(why)
 
@@ -284,4 +285,4 @@ def _watch_client(client: Client, name: str, folder: str) -> None:
     """Have the foreign scheduler take our plugin off its workers when this client goes."""
     from labkit.cluster.client_watch import ClientWatch
 
-    client.register_plugin(ClientWatch(name, client.id, folder))
+    register(client, ClientWatch(name, client.id, folder), name)

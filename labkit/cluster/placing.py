@@ -64,15 +64,13 @@ def take_workers(
         Addresses by rank.
     Raises:
         BusyError: it did not get them in time.
-        ClusterError: no host has so many workers, and no trusted network joins the hosts; or the
-            scheduler does not answer.
+        ClusterError: no host has so many workers, and no trusted network joins the hosts.
+        NoAnswer: the scheduler is gone, or does not answer.
         RunStopped: ``should_stop`` said so.
     """
     from labkit.cluster.reservation import reserve
 
     client = cluster.client
-    for owed in cluster.owed.copy():
-        give_workers_back(cluster, owed)
     request = make_request(cluster, run, num_ranks, per_replica, first=first)
     started_s = time.monotonic()
     position = 0
@@ -106,22 +104,10 @@ def take_workers(
 
 
 def give_workers_back(cluster: Cluster, run: str, following: Request | None = None) -> None:
-    """Give back what a run holds, or its place in the line; see ``reservation.release``.
-
-    A scheduler that does not answer is told again when the cluster's next run asks it for workers.
-    One that is gone holds nothing, and when the cluster is closed, nothing is held for it.
-    """
+    """Give back what a run holds, or its place in the line; see ``reservation.release``."""
     from labkit.cluster.reservation import release
 
-    if cluster.client.status != "running":
-        return
-    try:
-        ask_scheduler(cluster.client, release, run, following, timeout_s=PATIENT_S)
-    except ClusterError as error:
-        cluster.owed.add(run)
-        logger.warning("the workers of run %s could not be given back: %s", run, error)
-    else:
-        cluster.owed.discard(run)
+    cluster.owed.tell(f"the end of run {run} on its workers", release, run, following)
 
 
 def _warn_of_split(workers: Sequence[str], per_replica: int) -> None:

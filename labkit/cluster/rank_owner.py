@@ -138,12 +138,12 @@ class RankOwner(WorkerPlugin):
     def run_rank(self, job: RankJob, topic: str) -> RankEnd:
         """Fork a rank, forward its events, and wait for its end. Blocks the task's thread."""
         child = self.fork_client.fork("rank", lambda: job.run not in self.ranks.ended)
-        with self.lock:
-            self.ranks.children[job.run] = child
-        if job.run in self.ranks.ended:
-            child.kill()
         try:
-            child.control.send(job)
+            child.control.send(job)  # before anything that somebody wants to tell the rank
+            with self.lock:
+                self.ranks.children[job.run] = child
+            if job.run in self.ranks.ended:
+                child.kill()
             return self._attend(child, job, topic)
         except (EOFError, OSError):
             code = child.exit_code()
@@ -158,7 +158,7 @@ class RankOwner(WorkerPlugin):
             child.kill()
             child.exit_code()  # the process is gone when the task returns
             with self.lock:
-                del self.ranks.children[job.run]
+                self.ranks.children.pop(job.run, None)
             child.close()
             (self.folder / "output" / f"{job.run}-{job.rank}.log").unlink(missing_ok=True)
 

@@ -95,7 +95,9 @@ def reserve(request: Request, *, dask_scheduler: Scheduler) -> Answer:
     size = largest_replica(_by_host(workers), request.num_ranks, request.per_replica)
     taken = desk.taken()
     not_held = [worker for worker in workers if worker.address not in taken]
-    chosen = _place(request, [worker for worker in not_held if not worker.processing], size)
+    idle = [worker for worker in not_held if not worker.processing]
+    # One that is stopped is listed for minutes; a scheduler that was itself has heard nobody.
+    chosen = _place(request, _heard(idle), size) or _place(request, idle, size)
     if chosen:
         del desk.line[request.run]
         desk.held[request.run] = (request.client, tuple(chosen))
@@ -219,6 +221,12 @@ def _running(scheduler: Scheduler) -> list[WorkerState]:
     """Workers that take tasks, in the order of their names; 10 comes after 9."""
     running = [w for w in scheduler.workers.values() if w.status == Status.running]
     return sorted(running, key=lambda w: (len(str(w.name)), str(w.name), w.address))
+
+
+def _heard(workers: Iterable[WorkerState]) -> list[WorkerState]:
+    """Those that have been heard lately."""
+    since_s = dask_time() - SILENT_S
+    return [worker for worker in workers if worker.last_seen >= since_s]
 
 
 def _by_host(workers: Iterable[WorkerState]) -> dict[str, list[str]]:

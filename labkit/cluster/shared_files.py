@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.rank_placement import host_of
+from labkit.cluster.workers import ask_workers
 from labkit.errors import SettingError
 
 if TYPE_CHECKING:
@@ -37,21 +38,21 @@ def make_shared_folder(client: Client, workers: list[str], parent: str, name: st
         raise SettingError(f"shared_folder={parent!r} is not absolute; give its path on the hosts")
     folder = Path(parent) / name
     first, *others = {host_of(address): address for address in workers}.values()
-    why = client.run(make_folder, str(folder), workers=[first])[first]
+    why = ask_workers(client, make_folder, str(folder), workers=[first])[first]
     if why:
         raise SettingError(
             f"host {host_of(first)} cannot write in shared_folder={parent!r} ({why}); choose a "
             "folder that it can write to"
         )
     for worker in blind_workers(client, str(folder), first, others):
-        client.run(remove, str(folder), workers=[first])
+        ask_workers(client, remove, str(folder), workers=[first])
         raise SettingError(
             f"host {host_of(worker)} does not see what host {host_of(first)} writes in "
             f"shared_folder={parent!r}; choose a folder on storage that all hosts share, or leave "
             "it out: then every host keeps its own copies"
         )
     if not ask_scheduler(client, sees_folder, str(folder)):
-        client.run(remove, str(folder), workers=[first])
+        ask_workers(client, remove, str(folder), workers=[first])
         raise SettingError(
             f"the scheduler's host does not see shared_folder={parent!r}, and has to clear it away "
             "at the end; choose a folder that it sees as well"
@@ -77,10 +78,10 @@ def find_home(client: Client, workers: list[str], folder: str) -> str:
 def blind_workers(client: Client, folder: str, first: str, others: list[str]) -> list[str]:
     """Those of the other workers that do not see what the first one writes into a folder."""
     probe = f"{folder}/.probe-{uuid.uuid4().hex[:8]}"
-    if client.run(write_probe, probe, workers=[first])[first]:
+    if ask_workers(client, write_probe, probe, workers=[first])[first]:
         return others
-    seen: dict[str, bool] = client.run(sees, probe, workers=others) if others else {}
-    client.run(remove, probe, workers=[first])
+    seen: dict[str, bool] = ask_workers(client, sees, probe, workers=others) if others else {}
+    ask_workers(client, remove, probe, workers=[first])
     return [worker for worker, is_there in seen.items() if not is_there]
 
 
@@ -121,7 +122,10 @@ def sees(path: str) -> bool:
 
 def sees_folder(path: str) -> bool:
     """On the scheduler: whether a folder is there."""
-    return Path(path).is_dir()
+    try:
+        return Path(path).is_dir()
+    except OSError:  # nobody but its owner may look
+        return False
 
 
 def remove(path: str) -> None:

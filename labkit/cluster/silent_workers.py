@@ -80,40 +80,61 @@ def find_silent(
 def list_unheard(
     workers: Iterable[str], unheard_s: float, *, dask_scheduler: Scheduler
 ) -> list[str]:
-    """Those of some workers that this scheduler knows, and has not heard for so long."""
+    """Those of some workers that this scheduler knows, and has not heard for so long.
+
+    One that also does a task of somebody else's may be unheard for ``STUCK_S`` seconds.
+    """
     from distributed.metrics import time as dask_time
     from distributed.scheduler import heartbeat_interval
 
     # Where there are hundreds, each is heard every few seconds.
-    since_s = dask_time() - max(unheard_s, 3 * heartbeat_interval(len(dask_scheduler.workers)))
+    least_s = max(unheard_s, 3 * heartbeat_interval(len(dask_scheduler.workers)))
     known = (dask_scheduler.workers.get(address) for address in workers)
-    return [each.address for each in known if each is not None and each.last_seen < since_s]
+    return [
+        each.address
+        for each in known
+        if each is not None
+        and dask_time() - each.last_seen
+        > (least_s if len(each.processing) <= 1 else max(least_s, STUCK_S))
+    ]
 
 
 def restart(client: Client, workers: list[str]) -> None:
     """Have the nannies of workers that do not answer kill them, which start them anew.
 
-    Dask (2026.7.1) first waits for each to end by itself, and then for a new one. This returns
-    when the scheduler has noticed. Workers without a nanny are left as they are: they may be
-    somebody else's, who would lose them.
+    Dask (2026.7.1) would first wait for each to end by itself. Those whose nanny does not answer
+    either are taken off the scheduler, which would give them work. Workers without a nanny are
+    left as they are: they may be somebody else's, who would lose them. Returns when as many
+    workers as before are there again, or it took too long.
     """
     logger.warning("workers %s do not answer and are started anew", workers)
     with contextlib.suppress(ClusterError):
         nursed = ask_scheduler(client, list_nursed, workers, timeout_s=ANSWER_S)
         if left := [worker for worker in workers if nursed.get(worker) is False]:
             logger.warning("workers %s have no nanny and are left as they are", left)
-        there = {worker for worker in workers if nursed.get(worker)}
-        for worker in there:
-            _ask_nanny(client, worker, kill_worker)
+        ill = [worker for worker in workers if nursed.get(worker)]
+        num_workers = len(worker_addresses(client))
+        if lost := [worker for worker in ill if not _ask_nanny(client, worker, kill_worker)]:
+            ask_scheduler(client, forget, lost, timeout_s=ANSWER_S)
         deadline = time.monotonic() + RESTART_S
-        while there & set(worker_addresses(client)) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        while ill != lost and time.monotonic() < deadline:
+            there = worker_addresses(client)
+            if len(there) >= num_workers - len(lost) and not set(ill) & set(there):
+                break
+            time.sleep(0.05)
 
 
 def list_nursed(workers: Iterable[str], *, dask_scheduler: Scheduler) -> dict[str, bool]:
     """Those of some workers that this scheduler knows, and whether each has a nanny."""
     known = (dask_scheduler.workers.get(address) for address in workers)
     return {each.address: bool(each.nanny) for each in known if each is not None}
+
+
+async def forget(workers: Iterable[str], *, dask_scheduler: Scheduler) -> None:
+    """Take workers off a scheduler, as if their connections had broken."""
+    for worker in workers:
+        stimulus = "labkit-silent-workers"
+        await dask_scheduler.remove_worker(worker, stimulus_id=stimulus, expected=True)
 
 
 def kill_worker(*, dask_worker: Nanny) -> None:

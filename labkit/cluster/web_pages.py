@@ -8,6 +8,7 @@ from distributed import Client, Scheduler, Worker, WorkerPlugin
 from distributed.deploy.spec import SpecCluster
 
 from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.workers import register
 
 SCHEDULER_PAGES = "distributed.scheduler.http.routes"
 WORKER_PAGES = "distributed.worker.http.routes"
@@ -53,7 +54,7 @@ def dashboard_url(client: Client, owned: SpecCluster | None) -> str:
 
 def close_web_pages(client: Client, *, dashboard: bool) -> None:
     """Close the HTTP ports of a cluster's workers, and of its scheduler but for a dashboard."""
-    client.register_plugin(ClosedWebPages())
+    register(client, ClosedWebPages(), ClosedWebPages.name)
     if not dashboard:
         ask_scheduler(client, _close_scheduler)
 

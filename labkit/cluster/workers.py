@@ -14,9 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.ask_scheduler import CALL_S
+from labkit.errors import ClusterError
 
 if TYPE_CHECKING:
-    from distributed import Client, Worker
+    from distributed import Client, SchedulerPlugin, Worker, WorkerPlugin
+
+EVERY_S = 60.0  # for an answer of every worker, on busy machines too
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,52 @@ def call_workers(
         logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
         return {}
     return answers
+
+
+def ask_workers(
+    client: Client,
+    function: Callable[..., Any],
+    *args: Any,
+    workers: list[str] | None = None,
+    timeout_s: float = EVERY_S,
+) -> dict[str, Any]:
+    """The same where every answer counts.
+
+    Raises:
+        ClusterError: one did not come within ``timeout_s`` seconds.
+        Exception: what the function raised on a worker.
+    """
+    try:
+        answers: dict[str, Any] = client.sync(
+            client._run, function, *args, workers=workers, callback_timeout=timeout_s
+        )
+    except TimeoutError as error:
+        raise ClusterError(_late(timeout_s)) from error
+    return answers
+
+
+def register(client: Client, plugin: WorkerPlugin | SchedulerPlugin, name: str) -> None:
+    """Have a scheduler, or all its workers, take a plugin under a name.
+
+    Raises:
+        ClusterError: a worker did not answer.
+    """
+    from distributed import SchedulerPlugin
+
+    on_scheduler = isinstance(plugin, SchedulerPlugin)
+    call = client._register_scheduler_plugin if on_scheduler else client._register_worker_plugin
+    idempotent = getattr(plugin, "idempotent", False)
+    try:
+        client.sync(call, plugin, name, idempotent, callback_timeout=EVERY_S)
+    except TimeoutError as error:
+        raise ClusterError(_late(EVERY_S)) from error
+
+
+def _late(timeout_s: float) -> str:
+    return (
+        f"a worker, or the scheduler, did not answer within {timeout_s:.0f} s; see that none of "
+        "them is suspended, or end that one"
+    )
 
 
 def withdraw_plugins(client: Client, name: str) -> None:

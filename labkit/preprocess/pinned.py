@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 from weakref import WeakSet
 
+from labkit.cluster.ask_scheduler import worker_infos
 from labkit.errors import ClusterError
 
 TASK_S = 120.0  # for one task
@@ -94,5 +95,4 @@ class DaskWorkers:
         return str(self._infos()[worker]["local_directory"])
 
     def _infos(self) -> Mapping[str, Any]:
-        infos: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-        return infos
+        return worker_infos(self._client)

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, Protocol
 
+from labkit.cluster.ask_scheduler import NoAnswer, SchedulerLost, worker_infos
 from labkit.cluster.task_share import TaskShare
 from labkit.errors import ClusterError, RunStopped
 
@@ -230,7 +231,7 @@ class OnCluster:
         """Tasks that have to be given again; asking says where more can go as well."""
         try:
             return self._share.ask(pending)
-        except (OSError, CancelledError) as error:
+        except (SchedulerLost, OSError, CancelledError) as error:
             raise ClusterError(self._closed()) from error
 
     def _gather(self, futures: list[Any]) -> list[tuple[Any, Any]]:
@@ -288,7 +289,10 @@ class OnCluster:
         return f"{message}; see that the workers live and are free, then launch again"
 
     def _paused_workers(self) -> list[str]:
-        workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        try:
+            workers = worker_infos(self._client)
+        except NoAnswer:
+            return []
         return [address for address, worker in workers.items() if worker["status"] == "paused"]
 
     def _tell(self, finished: int) -> None:

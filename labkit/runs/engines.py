@@ -107,6 +107,7 @@ def run_engine(engine: str, path: str | Path) -> EngineRun:
 
 def run_cluster(cluster: Cluster, parts: Sequence[Part]) -> EngineRun:
     """The lab's exact statistics, a task a part on the workers."""
+    from labkit.cluster.workers import ask_workers
     from labkit.preprocess.parts import map_parts
     from labkit.preprocess.schema import Column, Schema
     from labkit.preprocess.statistics.describe import describe
@@ -117,7 +118,7 @@ def run_cluster(cluster: Cluster, parts: Sequence[Part]) -> EngineRun:
     begun_s = time.perf_counter()
     found = describe(executor, parts, Schema(columns=tuple(Column(name=n) for n in names)))
     seconds = time.perf_counter() - begun_s
-    peaks = cluster.client.run(peak_bytes)
+    peaks = ask_workers(cluster.client, peak_bytes)
     return EngineRun(
         engine=f"the lab, {cluster.num_workers} workers",
         seconds=seconds,

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from labkit.cluster.ask_scheduler import CALL_S, ask_scheduler
+from labkit.cluster.ask_scheduler import CALL_S, PATIENT_S, ask_scheduler
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.plain_pickle import events_of
 from labkit.errors import ClusterError
@@ -198,7 +198,7 @@ class FollowedRun:
     # -- on the following thread ---------------------------------------------------------------
 
     def _follow(self) -> None:
-        failures = 0
+        heard_s = time.monotonic()
         try:
             while not (self._closing.is_set() or self.found.ended):
                 self._hear(LOOK_S)
@@ -207,10 +207,10 @@ class FollowedRun:
                     over_s = time.monotonic() - self._pass_over_s
                     if over_s >= 0 and not self.found.ended:
                         stop_without_owner(self._client, self.found, over_s)
-                    failures = 0
+                    heard_s = time.monotonic()
                 except (ClusterError, OSError) as error:
-                    failures += 1
-                    if self._client.status != "running" or failures == MOST_FAILURES:
+                    silent_s = time.monotonic() - heard_s
+                    if self._client.status != "running" or silent_s > PATIENT_S:
                         why = f"the Dask scheduler is gone, and with it run {self.run}: {error}"
                         self.found = replace(self.found, status="failed", error=why)
         finally:

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.posted_run import PostedRun
-from labkit.errors import ClusterError, RunStopped
+from labkit.errors import RunStopped
 from labkit.runs.record import RunRecord
 from labkit.runs.record_files import record_from_values
 
@@ -100,12 +99,7 @@ class Posting:
             error=record.error,
             record=pack(record, steps),
         )
-        if client.status != "running":  # the scheduler has gone, and its board with it
-            return
-        try:
-            ask_scheduler(client, post, posted)
-        except ClusterError as error:
-            logger.warning("other clients cannot be told of run %s: %s", self.run, error)
+        self._cluster.owed.tell(f"what becomes of run {self.run}", post, posted)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labkit.cluster.ask_scheduler import NoAnswer
 from labkit.cluster.blame import Failure
 from labkit.cluster.gang import Gang, new_run
 from labkit.cluster.gang_start import WorkerLost
@@ -211,7 +212,7 @@ class Recovery:
             return False
         if not self._attempt:  # what else keeps a run from being placed, its user has to know
             return isinstance(progress.error, WorkerLost)
-        return not isinstance(progress.error, BusyError | RunStopped)
+        return not isinstance(progress.error, BusyError | NoAnswer | RunStopped)
 
     def _start_again(self, gang: Gang) -> None:
         """Start fresh ranks; the run goes on with them, or stops if that was asked meanwhile."""
@@ -313,11 +314,11 @@ class Recovery:
     def _finish(self, gang: Gang, error: Exception | None) -> None:
         if self._stopping and error is not None:
             error = RunStopped(f"run {self.run} was stopped")
-        if gang.progress.failure is not None:
-            self._give_up_place()
-        with self._lock:
-            end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
         try:
+            if gang.progress.failure is not None:
+                self._give_up_place()
+            with self._lock:
+                end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
             self._on_end(gang, error)
         except Exception as unexpected:
             logger.exception("run %s ended, but its record could not be made", self.run)

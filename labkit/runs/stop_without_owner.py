@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.silent_workers import restart_silent
 from labkit.cluster.workers import call_workers
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def stop_without_owner(client: Client, found: FoundRun, over_s: float) -> None:
     else:
         call_workers(client, end_rank, *packet, workers=workers)
     pids = call_workers(client, rank_pid, *packet, workers=workers)
+    if not pids and over_s >= GRACE_S:
+        restart_silent(client, workers)  # as soon as all answer, the next look goes on
+        return
     # A rank that is still being forked has no process yet: it is kept from starting.
     if pids and not any(pids.values()) and call_workers(client, end_rank, *packet, workers=workers):
         ask_scheduler(client, release, found.gang)

@@ -170,9 +170,13 @@ def test_only_the_first_that_does_not_answer_is_asked_and_the_scheduler_once_mor
 def test_a_worker_that_the_scheduler_does_not_know_any_more_is_not_unheard() -> None:
     long_ago_s, now_s = reservation.dask_time() - 10, reservation.dask_time()
     workers = {
-        name: SimpleNamespace(address=name, last_seen=seen_s)
-        for name, seen_s in (("a", long_ago_s), ("b", now_s))
+        name: SimpleNamespace(address=name, last_seen=seen_s, processing=processing)
+        for name, seen_s, processing in (
+            ("a", long_ago_s, ["rank"]),
+            ("b", now_s, ["rank"]),
+            ("shared", long_ago_s, ["rank", "of somebody else"]),
+        )
     }
     scheduler: Any = SimpleNamespace(workers=workers)
-    assert list_unheard(["a", "b", "gone"], 3.0, dask_scheduler=scheduler) == ["a"]
+    assert list_unheard(["a", "b", "shared", "gone"], 3.0, dask_scheduler=scheduler) == ["a"]
     assert list_unheard(["a", "b", "gone"], 60.0, dask_scheduler=scheduler) == []
