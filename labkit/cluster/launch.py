@@ -71,8 +71,8 @@ def launch(
         device: ``auto`` takes GPUs where every worker gets one of its own and dask-cuda is
             installed, else CPU workers; or insist on ``cpu`` or ``gpu``. With ``gpu``, more
             workers than GPUs share them.
-        private_network: give the ranks of CPU workers that are started here a network that no
-            other user of the machine reaches, where the kernel allows it. ``False`` for ranks that
+        private_network: give ranks that use gloo on workers started here a network that no other
+            user of the machine reaches, where the kernel allows it. ``False`` for ranks that
             download something. See ``Cluster.doors``.
         trusted_network: of the hosts at ``address``, such as ``10.1.0.0/16``: lets a run's ranks be
             on several hosts, which talk over it without encryption or passwords. ``None`` keeps

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 LOOK_S = 0.5  # from one look at the board to the next
 ANSWER_S = 5.0  # an owner that has not stopped its run by then is passed over
 
-MOST_FAILURES = 3  # looks in a row without an answer after which the scheduler is given up
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +56,8 @@ def follow(
         cluster: from ``labkit.launch``, or the address of a scheduler.
         run: identifier of the run, or a beginning of it that no other has; see ``runs_on``.
         security: certificates for an address that speaks TLS, as in ``launch``.
+    Returns:
+        The run as it is told: ``view()``, ``status``, ``done``, ``wait()``, ``stop()``; close it.
     Raises:
         SettingError: no such run is there, with those that are; or as ``runs_on``.
         ClusterError: as ``runs_on``, or the run is one of another version of labkit.

@@ -174,6 +174,8 @@ class Run:
             TimeoutError: it has not ended within ``timeout_s`` seconds; it goes on.
             RankFailed: a rank raised or died; the message names the first, with its traceback.
             RunStopped: it was stopped before its ranks could report.
+            BusyError: it waited for workers for too long.
+            ClusterError: a worker or the scheduler was lost, and the run could not go on.
         """
         self._recovery.join(timeout_s)
         return self._record

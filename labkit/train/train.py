@@ -56,7 +56,10 @@ def train(
     max_restarts: int = MAX_RESTARTS,
     on_failure: OnFailure = "replace",
 ) -> Run:
-    """Train a workload under a plan on a cluster; returns a live handle at once.
+    """Train a workload under a plan on a cluster; returns a live handle.
+
+    It returns once the data, and for an emulated run the costs of the layers, are prepared; the run
+    then goes on in the background.
 
     The ranks read their samples from the shards on the workers' side; this process carries no
     data. Same workload, seed and global batch give the same losses whatever the plan.
