@@ -9,6 +9,7 @@ retries it nor logs the user's code.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import tempfile
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from distributed import Worker, WorkerPlugin
+from distributed import Status, Worker, WorkerPlugin
 
 from labkit.cluster.addresses import LOOPBACK
 from labkit.cluster.fork_client import ForkClient
@@ -98,6 +99,9 @@ class RankOwner(WorkerPlugin):
 
     def teardown(self, worker: Worker) -> None:
         """End every process of this worker and say goodbye to the fork server."""
+        if worker.nanny and worker.status == Status.closing:
+            # A heartbeat that is on its way when the scheduler closes is no error.
+            logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
         with self.lock:
             for child in self.ranks.children.values():
                 child.kill()

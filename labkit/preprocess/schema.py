@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from labkit.errors import SettingError
+
+if TYPE_CHECKING:  # ranks read shards, and need no frames
+    import pandas as pd
 
 KEY = "_key"  # int64: rows with the same key describe the same thing
 SOURCE = "_source"  # int8: priority of the source, 0 is believed first

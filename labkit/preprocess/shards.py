@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from labkit.errors import SourceError
@@ -32,6 +31,9 @@ from labkit.preprocess.manifest import (
 from labkit.preprocess.schema import KEY, Schema, label_codes
 from labkit.preprocess.shard_reader import ShardReader
 from labkit.preprocess.split import is_test
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "LAYOUTS", "MANIFEST_FILE", "SHARD_FOLDER", "VERSION", "Layout", "ShardReader", "Split",

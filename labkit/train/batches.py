@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labkit.preprocess.shards import ShardReader
+from labkit.preprocess.shard_reader import ShardReader
 from labkit.train.loss import IGNORED
 from labkit.train.order import BlockShuffle, make_order
 from labkit.workload import Workload
