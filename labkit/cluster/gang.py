@@ -233,11 +233,15 @@ class Gang:
 
     # -- ending --------------------------------------------------------------------------------
 
-    def tell_ranks(self, command: Any, timeout_s: float = TELL_S) -> None:
-        """Hand a command to the ranks that are there; see ``rank_process``."""
+    def tell_ranks(self, command: Any, timeout_s: float = TELL_S) -> bool:
+        """Hand a command to the ranks that are there; see ``rank_process``.
+
+        Returns:
+            Whether all their workers took it.
+        """
         from labkit.cluster.rank_tasks import tell_rank
 
-        self._on_workers(tell_rank, command, timeout_s=timeout_s)
+        return self._on_workers(tell_rank, command, timeout_s=timeout_s)
 
     def _end_ranks(self) -> None:
         from labkit.cluster.rank_tasks import end_rank
@@ -260,12 +264,14 @@ class Gang:
 
     def _on_workers(
         self, function: Callable[..., None], *args: Any, timeout_s: float = CALL_S
-    ) -> None:
-        """Call a function on those of the run's workers that are still there."""
+    ) -> bool:
+        """Call a function on those of the run's workers that are still there; if all answered."""
         alive = self._alive_workers()
-        if alive and not self.cluster.closed:
-            packet = (self.cluster.plugin_name, self.run, *args)
-            self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
+        if not alive or self.cluster.closed:
+            return False
+        packet = (self.cluster.plugin_name, self.run, *args)
+        answers = self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
+        return len(answers) == len(alive)
 
     def _alive_workers(self) -> list[str]:
         """The run's workers that are there, and answer; all, where the scheduler does not say."""

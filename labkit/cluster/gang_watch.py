@@ -8,7 +8,6 @@ import time
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.ask_scheduler import NoAnswer
 from labkit.cluster.blame import Failure, first_failure
 from labkit.cluster.hang_watch import ASK_S
 from labkit.cluster.position import find_culprit, has_moved
@@ -135,20 +134,19 @@ class GangWatch:
         )
 
     def _ask_positions(self) -> None:
+        """Ask the ranks where they are.
+
+        Where they cannot be asked, it is the scheduler or a worker that does not answer. Then the
+        ranks may be well; a worker is found by ``_look_for_workers``.
+        """
+        assert self.hang is not None
         self._positions = {}
-        self.gang.tell_ranks("where")
-        self._answer_by_s = time.monotonic() + ASK_S
+        self._answer_by_s = float("inf")
+        if self.gang.tell_ranks("where") or not self.hang.excuse():
+            self._answer_by_s = time.monotonic() + ASK_S
 
     def _lost_scheduler(self) -> bool:
         return self.gang.cluster.client.status != "running"
-
-    def _scheduler_is_silent(self) -> bool:
-        """Then nothing that ranks say comes here, and they may be well."""
-        try:
-            self.gang.cluster.alive_workers()
-        except NoAnswer:
-            return True
-        return False
 
     def _judge_hang(self) -> Failure | None:
         """The ranks have said where they are: which one keeps the others waiting?"""
@@ -156,9 +154,6 @@ class GangWatch:
         self._answer_by_s = float("inf")
         silent_s = time.monotonic() - self.hang.last_s
         if time.monotonic() < self.hang.due_s:  # a step came meanwhile
-            return None
-        if not self._positions and self._scheduler_is_silent():
-            self.hang.excuse()
             return None
         all_answer = len(self._positions) == self.gang.num_ranks
         if all_answer and not self._positions_before:

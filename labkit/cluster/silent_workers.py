@@ -115,7 +115,7 @@ def restart(client: Client, workers: list[str]) -> None:
         ill = [worker for worker in workers if nursed.get(worker)]
         num_workers = len(worker_addresses(client))
         if lost := [worker for worker in ill if not _ask_nanny(client, worker, kill_worker)]:
-            ask_scheduler(client, forget, lost, timeout_s=ANSWER_S)
+            ask_scheduler(client, forget, lost, timeout_s=RESTART_S)
         deadline = time.monotonic() + RESTART_S
         while ill != lost and time.monotonic() < deadline:
             there = worker_addresses(client)

@@ -64,6 +64,14 @@ class FakeScheduler:
         )
 
 
+def test_workers_that_have_not_been_heard_lately_are_given_last() -> None:
+    scheduler = FakeScheduler(a=3)
+    scheduler.workers["a0"].last_seen -= 2 * reservation.SILENT_S
+    assert scheduler.ask("first", 2).workers == ("a1", "a2")
+    scheduler.end("first")
+    assert set(scheduler.ask("second", 3).workers) == {"a0", "a1", "a2"}
+
+
 def test_workers_are_given_all_or_none_and_in_the_order_of_asking() -> None:
     scheduler = FakeScheduler(a=4)
     assert scheduler.ask("first", 3).workers == ("a0", "a1", "a2")

@@ -16,6 +16,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from labkit.cluster import reservation, silent_workers
+from labkit.cluster.ask_scheduler import worker_addresses
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.silent_workers import find_silent, list_unheard, restart, restart_silent
 from labkit.errors import ClusterError
@@ -138,6 +139,29 @@ def test_a_scheduler_that_is_stopped_is_not_waited_for(
         finally:
             process.resume()
         assert find_silent(client, [worker], SOON_S) is None, "it is heard again, and answers"
+
+
+def test_a_worker_whose_nanny_is_stopped_too_is_taken_off_the_scheduler(
+    foreign_dask: Any, suspend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silent_workers, "ANSWER_S", 0.5)
+    with (
+        foreign_dask(tmp_path) as (_, address),
+        Client(address, set_as_default=False) as client,
+    ):
+        worker, pid = next(iter(client.run(os.getpid).items()))
+        stopped = [psutil.Process(pid), psutil.Process(pid).parent()]
+        for process in stopped:
+            suspend(process)
+        try:
+            restart(client, [worker])
+            assert worker not in worker_addresses(client)
+        finally:
+            for process in stopped:
+                process.resume()
+        assert (
+            client.submit(operator.neg, 7).result(SOON_S) == -7
+        )  # Dask ends it, or starts it anew
 
 
 class FakeClient:

@@ -16,7 +16,31 @@ from labkit.workload import WORKLOADS
 
 START_S = 90.0
 SOON_S = 30.0
+STOPPED_S = 14.0  # longer than it takes until ranks that say nothing are taken to hang
 DIGITS = WORKLOADS["digits"].with_settings(global_batch=64)
+
+
+def test_a_scheduler_that_is_stopped_for_long_makes_no_rank_hang(
+    foreign_dask: Any, suspend: Any, tmp_path: Path
+) -> None:
+    with (
+        foreign_dask(tmp_path) as (scheduler, address),
+        labkit.launch(2, address=address, timeout_s=START_S) as cluster,
+    ):
+        calm = labkit.train(DIGITS, labkit.Plan(dp=2), cluster, steps=600, evaluate=False)
+        run = labkit.train(
+            DIGITS, labkit.Plan(dp=2), cluster, steps=600, evaluate=False, queue_s=60
+        )
+        while not run.view().steps:
+            assert not run.done
+            threading.Event().wait(0.01)
+        process = psutil.Process(scheduler.pid)
+        suspend(process)
+        threading.Event().wait(STOPPED_S)
+        process.resume()
+        record = run.wait(SOON_S)
+        assert (record.status, record.recoveries) == ("done", [])
+        assert record.losses == calm.record.losses
 
 
 def test_a_lost_scheduler_ends_the_run_and_leaves_nothing(
