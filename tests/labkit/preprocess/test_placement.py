@@ -221,8 +221,15 @@ class StuckClient:
     def result(self, timeout: float) -> Any:
         raise TimeoutError
 
-    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         return {"workers": {"tcp://there": {"id": 0, "local_directory": "/there"}}}
+
+    @property
+    def scheduler(self) -> StuckClient:
+        return self
+
+    def sync(self, call: Any, **_: Any) -> Any:
+        return call()
 
 
 @pytest.mark.parametrize(
