@@ -252,9 +252,9 @@ def cluster4() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster8() -> Iterator[Cluster]:
-    """Eight CPU workers, shared by the tests of a session."""
+    """Eight CPU workers, shared by the tests of a file; few need them, and idle ones cost time."""
     with _cpu_cluster(8) as cluster:
         yield cluster
 
