@@ -22,10 +22,10 @@ lab: $(VENV)/.installed-core ## set up and open JupyterLab on the first notebook
 demo: $(VENV)/.installed-core ## set up and run the main job without a browser
 	$(BIN)/labkit demo
 
-# Two processes share the test files, since many tests wait more than they compute. Files stay
-# whole: what a module shares is made once. A process that crashes ends the run. ARGS="-n 0" runs
-# all in one process.
-SHARED := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Three processes share the test files, since many tests wait: on two cores, two of them leave a
+# sixth of the time unused. Files stay whole: what a module shares is made once. A process that
+# crashes ends the run. ARGS="-n 0" runs all in one process.
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A suite that passed leaves a mark with the hash of all files, so that `make check` right after
 # `make test` does not run it again. The hash is taken first: a file that is edited while the tests
