@@ -1,4 +1,4 @@
-"""A session of tests, in one process or shared by several: how it ends when told to, or by a crash."""
+"""A session of tests, in one process or several: how it ends when told to, or by a crash."""
 
 from __future__ import annotations
 

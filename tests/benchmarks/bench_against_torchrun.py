@@ -33,7 +33,7 @@ from labkit.preprocess.preprocess import dataset_for
 
 LOOP = Path(__file__).with_name("ddp_loop.py")
 TORCHRUN = Path(sys.executable).with_name("torchrun")
-STEPS = {"fruit": 240, "text": 80, "digits": 1_200}  # about two seconds each
+STEPS = {"fruit": 240, "text": 40, "digits": 200}  # of fruit, the first dozens are slower
 WARMUP = 5
 REST_S = 3.0
 TORCHRUN_NAME, FUNCTION, TRAIN = "torchrun", "same function", "labkit.train"
