@@ -65,9 +65,11 @@ class _Board:
 
 
 def post(posted: PostedRun, *, dask_scheduler: Scheduler) -> None:
-    """Note a run, or what is new of it."""
+    """Note a run, or what is new of it; one that has ended stays so, whatever is read late."""
     board = _board(dask_scheduler)
     entry = board.entries.get(posted.run)
+    if entry is not None and entry.posted.status and not posted.status:
+        return
     if entry is None:
         entry = board.entries[posted.run] = _Entry(posted)
     else:

@@ -58,7 +58,7 @@ def ask_workers(
     workers: list[str] | None = None,
     timeout_s: float = EVERY_S,
 ) -> dict[str, Any]:
-    """The same where every answer counts.
+    """Answers by worker of a function that runs on their event loops, where every one counts.
 
     Raises:
         ClusterError: one did not come within ``timeout_s`` seconds.

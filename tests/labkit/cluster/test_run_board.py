@@ -64,6 +64,16 @@ def test_a_long_run_whose_owner_does_not_say_its_end_is_kept_too(scheduler: Any,
     assert names(scheduler)[0] == "long"
 
 
+def test_what_the_scheduler_reads_late_does_not_open_an_ended_run_again(scheduler: Any) -> None:
+    post(a_run("r", 0.0, status="done"), dask_scheduler=scheduler)
+    post(a_run("r", 0.0), dask_scheduler=scheduler)
+    (found,) = find_runs(dask_scheduler=scheduler)
+    assert found.status == "done"
+    post(a_run("r", 0.0, status="failed"), dask_scheduler=scheduler)
+    (found,) = find_runs(dask_scheduler=scheduler)
+    assert found.status == "failed"
+
+
 def test_a_client_that_sends_something_else_spoils_its_own_count_only(scheduler: Any) -> None:
     for number, name in enumerate(("other", "known")):
         post(a_run(name, number), dask_scheduler=scheduler)
