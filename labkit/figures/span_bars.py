@@ -21,13 +21,19 @@ from matplotlib.transforms import Affine2D
 
 from labkit.figures.colours import mix, readable_on
 from labkit.figures.rank_place import chunk_of
-from labkit.figures.style import DPI, SMALL_PT, TICK_PT, Theme
+from labkit.figures.style import DPI, EDGE_IN, SMALL_PT, TICK_PT, WIDTH_IN, Theme
 from labkit.runs.record import Span
 
 NUMBERED_KINDS = ("forward", "backward", "weight_grad")
 MANY_KINDS = 6  # names of kinds that fill the width in type of the usual size
 NUMBER_PT = 7.5
 DIGIT_WIDTH_PX = 7.0  # a span needs this much room for each digit of its microbatch number
+_NAMES: Mapping[str, str] = {  # who talks to whom, in what a legend has room for
+    "weight_grad": "weight gradient",
+    "comm_dp": "⇄ replicas",
+    "comm_tp": "⇄ slices",
+    "comm_pp": "⇄ stages",
+}
 _SHADED: Mapping[str, tuple[str, float]] = {
     "forward": ("#000000", 0.42),
     "backward": ("#FFFFFF", 0.68),
@@ -63,15 +69,19 @@ class SpanColours:
             chunks = self.num_chunks if kind in _SHADED else 1
             handles.append(tuple(Patch(color=self.shade(kind, c)) for c in range(chunks)))
             several = " by chunk" if chunks > 1 else ""
-            labels.append(kind.replace("weight_grad", "weight gradient") + several)
+            labels.append(_NAMES.get(kind, kind) + several)
         for label, colour in (further or {}).items():
             handles.append((Patch(color=colour),))
             labels.append(label)
-        size_pt = TICK_PT if len(labels) <= MANY_KINDS else SMALL_PT
+        size_pt, left = TICK_PT, 0.0
+        if len(labels) > MANY_KINDS:  # smaller, and from the edge of the figure
+            box = axes.get_position()
+            size_pt, left = SMALL_PT, (EDGE_IN / WIDTH_IN - box.x0) / box.width
         return axes.legend(
             handles, labels, handler_map={tuple: HandlerTuple(ndivide=None, pad=0.0)},
-            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.35, borderpad=0, frameon=False,
-            ncols=len(labels), fontsize=size_pt, labelcolor=self._theme.foreground,
+            loc="lower left", bbox_to_anchor=(left, 1), borderaxespad=0.35, borderpad=0,
+            frameon=False, ncols=len(labels), fontsize=size_pt,
+            labelcolor=self._theme.foreground,
             handlelength=1.0, handleheight=0.9, columnspacing=1.2, handletextpad=0.4,
         )  # fmt: skip
 

@@ -75,12 +75,12 @@ def _spans(weight_grad: str, idle: str) -> Mapping[str, str]:
     )
 
 
-def _losses(other: str) -> Mapping[str, str]:
+def _losses(idle: str, other: str) -> Mapping[str, str]:
     return MappingProxyType(
         {
             "compute": BLUE,
             "exposed_communication": VERMILLION,
-            "bubble": ORANGE,
+            "bubble": idle,  # as in a timeline
             "imbalance": PURPLE,
             "data_wait": YELLOW,
             "startup": GREEN,
@@ -109,7 +109,7 @@ LIGHT = Theme(
         }
     ),
     variants=(ORANGE, SKY, "#4D4D4D", "#8A6D00"),
-    losses=_losses(other="#BDBDBD"),
+    losses=_losses(idle="#D9D9D9", other="#7A7A7A"),
     memory=_MEMORY,
     classes=(ORANGE, GREEN, BLUE, PURPLE),
 )
@@ -124,7 +124,7 @@ DARK = Theme(
         {"single": GREY, "data": SKY, "pipeline": ORANGE, "tensor": GREEN, "hybrid": PURPLE}
     ),
     variants=(VERMILLION, "#5C8DFF", "#F2F2F2", YELLOW),
-    losses=_losses(other="#6B6B6B"),
+    losses=_losses(idle="#5A5A5A", other="#A8A8A8"),
     memory=_MEMORY,
     classes=(ORANGE, GREEN, SKY, PURPLE),
 )

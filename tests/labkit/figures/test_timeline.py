@@ -86,8 +86,8 @@ def test_legend_has_the_kinds_that_the_plan_can_show(
         return [text.get_text() for text in timeline_figure(shown).axes[0].get_legend().get_texts()]
 
     common = ["forward", "backward", "optimizer"]
-    assert labels(record) == [*common, "comm_dp", "data", "idle"]
-    assert labels(pipeline) == [*common, "comm_pp", "data", "idle"]
+    assert labels(record) == [*common, "⇄ replicas", "data", "idle"]
+    assert labels(pipeline) == [*common, "⇄ stages", "data", "idle"]
 
 
 def test_pipeline_spans_carry_their_microbatch_number(pipeline: RunRecord) -> None:
