@@ -9,6 +9,9 @@ VENV := .venv
 ARGS :=
 BIN := $(VENV)/bin
 
+# Without compiled files each of hundreds of processes would compile the lab anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help lab demo test check lint types tested chaos browser postgres clean
 .NOTPARALLEL:

@@ -24,15 +24,17 @@ class TaskShare:
 
     Args:
         client: a ``distributed.Client``.
+        num_workers: to use at most; ``None`` uses all.
 
     Attributes:
         workers: addresses, as they were a fifth of a second ago at most.
-        only: the same where runs keep tasks from the others; ``None`` where any worker will do.
+        only: the same where others may get no tasks; ``None`` where any worker will do.
         kept_out: whether runs hold all workers, so that nothing can be given.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, num_workers: int | None = None) -> None:
         self._client = client
+        self._num_workers = num_workers
         self._name = f"tasks-{uuid.uuid4().hex[:10]}"
         self.workers: list[str] = []
         self.only: list[str] | None = None
@@ -65,8 +67,9 @@ class TaskShare:
         if answer.silent:
             restart_silent(self._client, answer.silent)
         self._asked_s = time.monotonic()
-        self.workers = answer.workers
-        self.only = answer.workers if answer.restricted else None
+        self.workers = sorted(answer.workers)[: self._num_workers]
+        fewer = len(self.workers) < len(answer.workers)
+        self.only = self.workers if answer.restricted or fewer else None
         self.kept_out = answer.kept and not answer.workers
         self._in_line = self._in_line or self.kept_out
         return [futures[key] for key in answer.stuck]

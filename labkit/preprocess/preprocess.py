@@ -36,6 +36,10 @@ class WorkerCluster(Protocol):
     def folder(self) -> Any:
         """A temporary folder on the workers' host, removed when the cluster closes."""
 
+    @property
+    def num_shared_cores(self) -> int:
+        """Processor cores that the workers share."""
+
 
 def preprocess(
     sources: str | Path | Sequence[str | Path] | None = None,
@@ -55,6 +59,7 @@ def preprocess(
     on_progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     queue_s: float = 0.0,
+    num_workers: int | None = None,
 ) -> Dataset:
     """Take raw sources through the five steps to training shards, on the cluster's workers.
 
@@ -88,6 +93,7 @@ def preprocess(
         should_stop: polled; preprocessing ends when it says so.
         queue_s: seconds that it may wait for its turn, beyond two minutes, while runs hold all
             workers.
+        num_workers: of the cluster to use at most, >= 1; ``None`` uses all.
     Returns:
         The dataset; nothing of it is in this process but its manifest and its report.
     Raises:
@@ -107,6 +113,8 @@ def preprocess(
     from labkit.preprocess.tasks import Executor, OnCluster
 
     check_made(rows, seed)
+    if num_workers is not None and num_workers < 1:
+        raise SettingError(f"num_workers={num_workers} is no count; choose >= 1, or None for all")
     steps = check_steps(steps)
     if resume and out is None:
         raise SettingError("resume=True needs out, the folder by which the work is found again")
@@ -120,6 +128,7 @@ def preprocess(
         on_progress=on_progress,
         should_stop=should_stop,
         queue_s=queue_s,
+        num_workers=num_workers,
     )
     executor: Executor = on_cluster
     draft = folders.name_draft(target, resumable=resume)
@@ -184,9 +193,12 @@ def dataset_for(
         manifest = executor.call(prepare_once, name, target)
         return Dataset(name=name, folder=target, manifest=manifest, report=_bare_report(manifest))
     found: Dataset | None = executor.call(find_dataset, target)
+    # They are small, and a worker loads its libraries first: with more of them than cores it takes
+    # longer, not shorter.
     return found or preprocess(
-        cluster=cluster, spec=name, out=target, should_stop=should_stop, queue_s=queue_s
-    )
+        cluster=cluster, spec=name, out=target, should_stop=should_stop, queue_s=queue_s,
+        num_workers=cluster.num_shared_cores,
+    )  # fmt: skip
 
 
 def find_dataset(folder: str) -> Dataset | None:

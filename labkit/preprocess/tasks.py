@@ -91,6 +91,7 @@ class OnCluster:
         should_stop: polled ten times a second.
         stall_s: seconds without a finished task after which the cluster is given up.
         queue_s: seconds that a single task may wait for its turn while runs hold all workers.
+        num_workers: to use at most; ``None`` uses all.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class OnCluster:
         should_stop: ShouldStop | None = None,
         stall_s: float = STALL_S,
         queue_s: float = 0.0,
+        num_workers: int | None = None,
     ) -> None:
         self._client = client
         self._on_progress = on_progress
@@ -109,7 +111,7 @@ class OnCluster:
         self._stall_s = stall_s
         self._futures: set[Any] = set()  # of tasks that the scheduler knows of
         self._queue_s = queue_s
-        self._share = TaskShare(client)
+        self._share = TaskShare(client, num_workers)
         self._report = {} if report is None else report
         self._step, self._done, self._total = "start", 0, 0
 

@@ -25,7 +25,11 @@ from labkit.workload import find_workload
 
 LABKIT = str(Path(sys.executable).with_name("labkit"))
 SOON_S = 90.0
-LONG = "train --workload digits --global-batch 64 --dp 2 --steps 1000000 --checkpoint-every 0"
+# Emulated, so that its ranks sleep between their steps, and leave the cores to the others.
+LONG = (
+    "train --workload digits --global-batch 64 --dp 2 --steps 1000000 --checkpoint-every 0 "
+    "--emulate demo --time-scale 4"
+)
 
 Labkit = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -232,6 +232,8 @@ def test_settings_out_of_range_are_refused_before_anything_starts(cluster4: Clus
         preprocess(cluster=cluster4, rows=0)
     with pytest.raises(SettingError, match="seed=-1 is not a seed"):
         preprocess(cluster=cluster4, seed=-1)
+    with pytest.raises(SettingError, match="num_workers=0 is no count; choose >= 1"):
+        preprocess(cluster=cluster4, num_workers=0)
     with pytest.raises(SettingError, match="sources is empty"):
         preprocess([], cluster=cluster4)
     with pytest.raises(SettingError, match="resume=True needs out"):

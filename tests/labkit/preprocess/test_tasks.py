@@ -65,6 +65,19 @@ def test_results_keep_the_order_of_the_parts_here_and_on_the_workers(cluster4: C
         assert executor.call(sum, [1, 2]) == 3
 
 
+def test_no_more_workers_than_wanted_are_used(cluster4: Cluster) -> None:
+    def pids(num_workers: int | None) -> int:
+        return len(set(OnCluster(cluster4.client, num_workers=num_workers).map(pid_of, range(40))))
+
+    assert (pids(1), pids(2)) == (1, 2)
+    assert pids(None) > 2
+
+
+def pid_of(number: int) -> int:
+    time.sleep(0.005)  # so that each of the workers has its turn
+    return os.getpid()
+
+
 def test_progress_counts_every_mapped_task(cluster4: Cluster) -> None:
     told: list[tuple[Any, ...]] = []
     report = {"so": "far"}

@@ -29,8 +29,10 @@ from labkit.runs.attack import (
 from labkit.runs.attack_story import tell
 from labkit.runs.cluster_view import bytes_of_a_step
 from labkit.runs.run import Run
+from labkit.workload import WORKLOADS
 
 SOON_S = 120.0
+DIGITS = WORKLOADS["digits"].with_settings(global_batch=64)
 MANY = 100_000  # steps: the tests stop their runs
 
 
@@ -50,9 +52,15 @@ def cluster() -> Iterator[Cluster]:
 
 
 def start(cluster: Cluster, emulate: str | None = None) -> Run:
-    """A live run of two ranks that has done some steps and has a leader."""
+    """A live run of two ranks that has done some steps and has a leader.
+
+    An emulated one sleeps between its steps, which leaves the cores to who attacks.
+    """
     plan = labkit.Plan(dp=2)
-    run = labkit.train("fruit", plan, cluster, steps=MANY, evaluate=False, emulate=emulate)
+    scale = 4.0 if emulate else None
+    run = labkit.train(
+        DIGITS, plan, cluster, steps=MANY, evaluate=False, emulate=emulate, time_scale=scale
+    )
     wait_until(lambda: len(run.view().steps) > 3 and leader_of(run) is not None, run)
     return run
 
@@ -77,7 +85,7 @@ def went_on(run: Run, times: int) -> Callable[[], bool]:
 
 
 def test_a_run_goes_on_after_its_leader_a_rank_and_a_worker_were_killed(cluster: Cluster) -> None:
-    run = start(cluster)
+    run = start(cluster, emulate="demo")
     leader = leader_of(run)
     assert kill_leader(run)["target"] == leader
     wait_until(went_on(run, 1), run)
@@ -176,7 +184,7 @@ def test_declared_links_can_be_slowed(cluster: Cluster) -> None:
 
 
 def test_what_cannot_be_attacked_is_refused(cluster: Cluster) -> None:
-    run = start(cluster)
+    run = start(cluster, emulate="demo")
     with pytest.raises(SettingError, match=r"has no rank 2; choose 0 to 1"):
         kill_rank(run, 2)
     with pytest.raises(SettingError, match=r"there is no worker 'x'; choose from 0, 1"):

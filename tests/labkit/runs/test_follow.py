@@ -34,6 +34,7 @@ START_S = 120.0
 SOON_S = 30.0
 DIGITS = WORKLOADS["digits"].with_settings(global_batch=64)
 LONG = 1_000_000
+MANY = 1_000
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +61,12 @@ def wait_until(condition: Callable[[], object], timeout_s: float = SOON_S) -> No
 
 
 def start(owner: Cluster, *, dp: int = 2, steps: int = LONG, queue_s: float = 0.0) -> labkit.Run:
+    """A run; a long one is emulated, so that its ranks sleep between their steps."""
     plan = labkit.Plan(dp=dp)
-    return labkit.train(DIGITS, plan, owner, steps=steps, evaluate=False, queue_s=queue_s)
+    emulated: dict[str, Any] = {"emulate": "demo", "time_scale": 2.0} if steps > MANY else {}
+    return labkit.train(
+        DIGITS, plan, owner, steps=steps, evaluate=False, queue_s=queue_s, **emulated
+    )
 
 
 def end(run: labkit.Run) -> labkit.RunRecord:
