@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.cluster import attack_tasks
-from labkit.cluster.fork_server import NETWORK_FILE
+from labkit.cluster.doors import network_obstacle
 from labkit.errors import ClusterError, SettingError
 from labkit.runs.cluster_view import active_attacks, bytes_of_a_step
 from labkit.runs.record import RunRecord
@@ -146,7 +146,7 @@ def why_no_slow_link(run: Run) -> str:
     if run.cluster.kind == "existing":
         return "the ranks talk over a network that is not the lab's; emulate a device"
     try:
-        obstacle = (run.cluster.folder / NETWORK_FILE).read_text(encoding="utf-8")
+        obstacle = network_obstacle(run.cluster)
     except FileNotFoundError:
         obstacle = "there is no fork server"
     if obstacle:

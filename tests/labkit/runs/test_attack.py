@@ -152,7 +152,8 @@ def test_the_network_of_real_ranks_can_be_slowed_where_it_is_their_own(cluster: 
 def test_why_links_cannot_be_slowed(tmp_path: Path) -> None:
     def run(kind: str, dp: int, emulation: object = None) -> Any:
         job = SimpleNamespace(plan=labkit.Plan(dp=dp), emulation=emulation)
-        return SimpleNamespace(job=job, cluster=SimpleNamespace(kind=kind, folder=tmp_path))
+        cluster = SimpleNamespace(kind=kind, folder=tmp_path, backend="gloo")
+        return SimpleNamespace(job=job, cluster=cluster)
 
     assert why_no_slow_link(run("cpu", 1)) == "a single rank sends nothing"
     assert why_no_slow_link(run("existing", 2, emulation="demo")) == ""
