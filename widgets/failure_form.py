@@ -16,10 +16,8 @@ from widgets.panel import int_slider
 from widgets.state import LabState
 
 RESTARTS, MOST_RESTARTS = 10, 20  # more than elsewhere: a class kills one rank after another
-SHRINK = "shrink to those left"
-WAYS: Mapping[str, OnFailure] = MappingProxyType(
-    {"wait for a replacement": "replace", SHRINK: "shrink"}
-)
+REPLACE, SHRINK = "wait for a replacement", "shrink to those left"
+WAYS: Mapping[str, OnFailure] = MappingProxyType({REPLACE: "replace", SHRINK: "shrink"})
 BY_TIME = "by time"
 TIPS = {
     "restarts": "how often the run goes on by itself after a failure",
@@ -66,8 +64,8 @@ class FailureForm:
         way = WAYS[str(self.on_failure.value)]
         if not self.restarts.value:
             way = "replace"  # nothing goes on
-        if way == "shrink":
-            smaller_plan(plan, workload, plan.world_size - 1)
+        if way == "shrink" and (trouble := _why_not_shrink(plan, workload)):
+            raise PlanError(f"{trouble}; choose On failure {REPLACE!r}")
         return int(self.restarts.value), way, every
 
     def render(self, plan: Plan | None, workload: Workload, *, active: bool) -> list[str]:
@@ -106,10 +104,11 @@ class FailureForm:
 
 
 def _why_not_shrink(plan: Plan, workload: Workload) -> str:
+    """Why a plan that loses a rank cannot go on with the others; empty where it can."""
     try:
         smaller_plan(plan, workload, plan.world_size - 1)
     except PlanError as error:
-        return str(error)
+        return str(error).partition(";")[0]  # the way out has another name here
     return ""
 
 

@@ -69,6 +69,7 @@ def terms_figure(
             textcoords="offset points", va="top", fontsize=SMALL_PT, color=theme.muted,
         )  # fmt: skip
         said.append(f"{name} at {at_s:.2f} s")
+    axes.set_xlim(left=0)
     axes.set_yticks(range(len(ranks)), [f"rank {rank}" for rank in ranks])
     axes.set_ylim(-0.45, len(ranks) - 0.3 + marked)
     label_axes(

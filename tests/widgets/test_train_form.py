@@ -232,7 +232,8 @@ def test_what_cannot_follow_a_failure_is_off_and_says_why(launched: Lab) -> None
     told = f"Not now: On failure {SHRINK} (dp(1) * pp(4) * tp(1) cannot go on with 3 of its 4 ranks"
     assert told in why(launched, "Failures")
     choose(launched, on_failure=SHRINK)
-    assert "cannot go on with 3 of its 4 ranks" in launched.train_panel.plan_note.value
+    said = launched.train_panel.plan_note.value
+    assert "must be shared out; choose On failure &#x27;wait for a replacement&#x27;" in said
     assert launched.train_panel.start_button.disabled
     choose(launched, restarts=0)
     assert "Off: On failure (Restarts 0: the first failure ends" in why(launched, "Failures")
