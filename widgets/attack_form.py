@@ -11,6 +11,7 @@ import ipywidgets as ipw
 from labkit.errors import LabError
 from labkit.runs.attack import LINK_FACTOR, SLOW_FACTOR, SLOW_S
 from labkit.runs.record import RunRecord
+from widgets.fields import offer
 from widgets.jobs import Job, Pump
 from widgets.markup import alert, hint, note, reason_lines
 from widgets.panel import DESCRIPTION, FULL, action_button
@@ -103,9 +104,9 @@ class AttackForm:
         if cluster is None:
             return
         record = run.view() if run is not None and not run.done else None
-        _offer(self.worker_choice, [(str(w["name"]), str(w["name"])) for w in cluster.workers])
+        offer(self.worker_choice, [(str(w["name"]), str(w["name"])) for w in cluster.workers])
         num_ranks = record.world_size if record is not None else 0
-        _offer(self.rank_choice, [(f"rank {rank}", rank) for rank in range(num_ranks)])
+        offer(self.rank_choice, [(f"rank {rank}", rank) for rank in range(num_ranks)])
         general = _why_nothing(record)
         own = {} if general else self._why_not(record, run)
         for what, button in self.buttons.items():
@@ -158,13 +159,3 @@ def _restarts(record: RunRecord | None, run: Any) -> str:
         times = "it goes on after one more failure"
     count = "1 restart" if restarts == 1 else f"{restarts} restarts"
     return note(f"{count} of this run so far: {times}.", "Restarts")
-
-
-def _offer(choice: ipw.Dropdown, options: list[tuple[str, Any]]) -> None:
-    """Offer other options, and keep what is chosen if it is among them."""
-    if list(choice.options) == options:
-        return
-    before, values = choice.value, [value for _, value in options]
-    choice.options = options
-    if values:
-        choice.value = before if before in values else values[0]

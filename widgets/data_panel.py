@@ -74,16 +74,6 @@ class DataPanel(Panel):
         self.on_click(self.stop_button, self.job.stop)
         self.on_click(self.save_button, self.save)
 
-    @property
-    def rows_slider(self) -> ipw.SelectionSlider:
-        """How many fruits are made."""
-        return self.sources.rows
-
-    @property
-    def about(self) -> ipw.HTML:
-        """The tables below the picture."""
-        return self.view.about
-
     # -- jobs ----------------------------------------------------------------------------------
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.posted_run import FoundRun
+from labkit.cluster.supervision import OnFailure
 from labkit.plan import Plan
 from labkit.project.profile import ModelProfile
 from labkit.runs.attack import ATTACKS, why_no_slow_link
@@ -53,6 +54,8 @@ class Engine(Protocol):
         emulate: str | None,
         time_scale: float | None,
         max_restarts: int,
+        on_failure: OnFailure,
+        checkpoint_every: int | None,
         should_stop: Callable[[], bool],
         queue_s: float,
     ) -> Any:

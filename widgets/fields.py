@@ -78,6 +78,16 @@ def mark_unavailable(control: ipw.Dropdown, unavailable: Sequence[Any]) -> None:
         control.value = value
 
 
+def offer(control: ipw.Dropdown, options: Sequence[tuple[str, Any]]) -> None:
+    """Offer other options, by what they are called; what is chosen stays if it is among them."""
+    if list(control.options) == list(options):
+        return
+    before, values = control.value, [value for _, value in options]
+    control.options = list(options)
+    if values:
+        control.value = before if before in values else values[0]
+
+
 def write(control: ipw.Widget, name: str, value: Any) -> None:
     """Set a trait only where it changes: what is written is sent to the browser."""
     if getattr(control, name) != value:

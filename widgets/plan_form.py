@@ -67,7 +67,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 TIPS = {
     "sync": "how replicas agree",
     "sync_every": "steps from one average of the parameters to the next",
-    "max_staleness": "updates by which a worker may lag behind the server",
+    "max_staleness": "steps by which a worker may be ahead of the slowest",
     "bucket_mb": "megabytes of gradients that are all_reduced together",
     "compression": "of the gradients that travel; approximate",
     "shard": "what replicas shard instead of copying",

@@ -1,4 +1,4 @@
-"""What a run shows: live loss and timeline; afterwards time, bytes and memory."""
+"""What a run shows: live loss and timeline; afterwards time, bytes, memory and who led."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from labkit.figures.overlay import overlay_figure
 from labkit.figures.picture import alt_of
 from labkit.figures.staleness import staleness_figure
 from labkit.figures.style import Theme
+from labkit.figures.terms import terms_figure
 from labkit.figures.timeline import TimelinePicture
 from labkit.project.ideal_timeline import ideal_timeline, measured_step
 from labkit.runs.record import COMM_KINDS, RunRecord
@@ -31,10 +32,11 @@ BEFORE = (
     "work."
 )
 LATER = "This is known once a run has ended."
+NO_LEADER = "This run has had no leader: a single rank elects none."
 
 
 class RunView:
-    """Three tabs of the Train panel.
+    """Four tabs of the Train panel.
 
     Attributes:
         banner: what kind of run it is, above the tabs.
@@ -46,6 +48,7 @@ class RunView:
         self.about = ipw.HTML()
         self.bytes_about = ipw.HTML()
         self.time_about = ipw.HTML()
+        self.terms_about = ipw.HTML()
         self.loss = new_image("lab-picture-loss")
         self.timeline = new_image("lab-picture-timeline")
         self.attribution = new_image("lab-picture-attribution")
@@ -54,12 +57,14 @@ class RunView:
         self.bytes = new_image("lab-picture-bytes")
         self.memory = new_image("lab-picture-memory")
         self.load = new_image("lab-picture-load")
+        self.terms = new_image("lab-picture-terms")
         self.tabs = {
             "Loss & timeline": _stack(self.about, self.loss, self.timeline),
             "Where the time went": _stack(
                 self.time_about, self.attribution, self.overlay, self.load, self.staleness
             ),
             "Bytes & memory": _stack(self.bytes_about, self.bytes, self.memory),
+            "Leaders": _stack(self.terms_about, self.terms),
         }
         self._pictures: tuple[LossPicture, TimelinePicture] | None = None
         self._shown: tuple[Any, Theme, bool, int] | None = None
@@ -76,7 +81,7 @@ class RunView:
         """
         if run is None:
             self.about.value = hint(BEFORE)
-            self.time_about.value = self.bytes_about.value = hint(LATER)
+            self._promise()
             return
         record: RunRecord = run.view()
         shown = (run, theme, done, len(record.steps))
@@ -95,11 +100,16 @@ class RunView:
     def _begin(self, record: RunRecord, theme: Theme) -> None:
         self._pictures = (LossPicture(record, theme), TimelinePicture(record, theme))
         for image in (
-            self.attribution, self.overlay, self.load, self.staleness, self.bytes, self.memory
+            self.attribution, self.overlay, self.load, self.staleness, self.bytes, self.memory,
+            self.terms,
         ):  # fmt: skip
             image.clear()
         self.about.value = hint("The ranks are starting ...")
-        self.time_about.value = self.bytes_about.value = hint(LATER)
+        self._promise()
+
+    def _promise(self) -> None:
+        for about in (self.time_about, self.bytes_about, self.terms_about):
+            about.value = hint(LATER)
 
     def _draw(self, record: RunRecord, *, done: bool) -> None:
         assert self._pictures is not None
@@ -132,6 +142,8 @@ class RunView:
             lambda: memory_figure(record, theme),
             bool(memory.get("formula") or memory.get("measured")),
         )
+        _show(self.terms, lambda: terms_figure(record, theme=theme), bool(record.leaders))
+        self.terms_about.value = "" if record.leaders else hint(NO_LEADER)
 
 
 def has_bytes(record: RunRecord) -> bool:

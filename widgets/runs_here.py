@@ -12,6 +12,7 @@ from labkit.errors import LabError
 from labkit.figures.loss import LossPicture
 from labkit.figures.style import Theme
 from labkit.runs.record import RunRecord
+from widgets.fields import offer
 from widgets.jobs import Job, Pump
 from widgets.live import LiveImage
 from widgets.markup import alert, hint, note, table
@@ -124,11 +125,7 @@ class RunsHere:
             self._looked_at = cluster
             self.look()
         options = [(f"{each.run} of {each.user}", each.run) for each in self._found]
-        if list(self.choice.options) != options:
-            chosen, runs = self.choice.value, [run for _, run in options]
-            self.choice.options = options
-            if runs:
-                self.choice.value = chosen if chosen in runs else runs[0]
+        offer(self.choice, options)
         watching = self.watch.active
         self.follow_button.description = LET_GO if watching else FOLLOW
         self.follow_button.disabled = not (watching or options)

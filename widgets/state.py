@@ -27,7 +27,8 @@ class LabState:
         planned_workers: what the Workers slider says, for plans made before the launch.
         theme: colours of the pictures, from the page's own theme.
         jobs: every panel's job.
-        background: jobs that begin by themselves and that no button waits for.
+        background: short jobs beside those of the panels; some begin by themselves, some by a
+            button, such as an attack. A panel's job may begin meanwhile, and waits for their end.
         watches: jobs that go on beside those of the panels, until they are stopped.
         num_stored: goes up whenever something was kept or removed.
     """

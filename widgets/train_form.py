@@ -8,24 +8,25 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from labkit.cluster.supervision import OnFailure
 from labkit.errors import LabError
 from labkit.figures.run_names import setting_name
 from labkit.plan import STRATEGIES, Plan
 from labkit.train.train import MOST_QUEUE_S
 from labkit.workload import Workload
 from widgets.device_form import DeviceForm
+from widgets.failure_form import RESTARTS, FailureForm
 from widgets.fields import count, write
 from widgets.markup import reason_lines
-from widgets.panel import DESCRIPTION, FULL, int_slider
+from widgets.panel import DESCRIPTION, FULL
 from widgets.plan_form import GROUPS, LABELS, PlanForm
-from widgets.plan_options import Attempt
+from widgets.plan_options import Attempt, Values
 from widgets.recipe_form import RecipeForm
 from widgets.state import LabState
 
 STEPS = (4, 6, 8, 12, 20, 40, 60, 100, 200, 400, 600, 1000)
 LINE = "Wait for workers"
 MEASURED_STEPS, EMULATED_STEPS = 200, 12
-RESTARTS, MOST_RESTARTS = 10, 20  # more than elsewhere: a class kills one rank after another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class TrainSettings:
     emulate: str | None = None
     time_scale: float | None = None
     max_restarts: int = RESTARTS
+    on_failure: OnFailure = "replace"
+    checkpoint_every: int | None = None
     queue_s: float = 0.0
 
 
@@ -46,9 +49,8 @@ class TrainForm:
 
     Attributes:
         widget: all of them, from top to bottom.
-        recipe, split, clock: the parts, by what they are about.
+        recipe, split, clock, failures: the parts, by what they are about.
         steps: optimiser steps.
-        restarts: how often the run goes on after a failure.
         queue_s: seconds that a run may wait for workers that others use.
     """
 
@@ -57,12 +59,11 @@ class TrainForm:
         self.recipe = RecipeForm()
         self.split = PlanForm(state)
         self.clock = DeviceForm()
+        self.failures = FailureForm(state)
         self.steps = ipw.SelectionSlider(
             description="Steps", options=list(STEPS), value=MEASURED_STEPS,
             continuous_update=False, style=DESCRIPTION, layout=FULL,
         )  # fmt: skip
-        self.restarts = int_slider("Restarts", 0, MOST_RESTARTS, RESTARTS)
-        self.restarts.tooltip = "how often the run goes on by itself after a failure"
         self.queue_s = count("Wait up to, s", 0, int(MOST_QUEUE_S), 0)
         self.queue_s.tooltip = "wait in the line for workers that others use; 0 refuses the run"
         self._emulated = False
@@ -86,7 +87,7 @@ class TrainForm:
         if name == "Device":
             controls = self.clock.options
         if name == "Failures":
-            controls = [self.restarts]
+            controls = self.failures.controls
         if name == LINE:
             controls = [self.queue_s]
         return ipw.VBox([*controls, self._why[name]])
@@ -97,8 +98,7 @@ class TrainForm:
         return [
             self.recipe.workload, *self.recipe.options.values(), *self.split.main,
             *self.split.options.values(), self.steps, self.clock.clock, *self.clock.options,
-            self.restarts,
-            self.queue_s,
+            *self.failures.controls, self.queue_s,
         ]  # fmt: skip
 
     def on_change(self, poke: Callable[[], None]) -> None:
@@ -116,14 +116,18 @@ class TrainForm:
         """
         self._follow()
         emulate, time_scale = self.clock.read()
-        plan = self._attempt().plan(self.split.values())
+        attempt = self._attempt()
+        plan = attempt.plan(self.split.values())
+        max_restarts, on_failure, checkpoint_every = self.failures.read(plan, attempt.workload)
         return TrainSettings(
-            workload=self.recipe.read(),
+            workload=attempt.workload,
             plan=plan,
             steps=int(self.steps.value),
             emulate=emulate,
             time_scale=time_scale,
-            max_restarts=int(self.restarts.value),
+            max_restarts=max_restarts,
+            on_failure=on_failure,
+            checkpoint_every=checkpoint_every,
             queue_s=float(self.queue_s.value),
         )
 
@@ -147,7 +151,6 @@ class TrainForm:
             self.recipe.workload,
             *self.recipe.options.values(),
             self.steps,
-            self.restarts,
             self.queue_s,
         ):
             write(control, "disabled", active)
@@ -157,6 +160,7 @@ class TrainForm:
         except LabError:
             return  # the panel says what cannot be read; until then nothing can be tried
         self.split.render(attempt, values, active=active)
+        ends = self.failures.render(_plan_or_none(attempt, values), attempt.workload, active=active)
         titles = []
         for group, why in self._why.items():
             lines = self.clock.reasons() if group == "Device" else []
@@ -166,8 +170,8 @@ class TrainForm:
             if group in GROUPS:
                 lines = self.split.reasons(group, attempt, values)
                 chosen = self.split.chosen(group, values)
-            if group == "Failures" and self.restarts.value != RESTARTS:
-                chosen = [f"{self.restarts.value} restarts"]
+            if group == "Failures":
+                lines, chosen = ends, self.failures.chosen()
             if group == "Recipe":
                 chosen = [*self.recipe.chosen(), *chosen]
             why.value = reason_lines(lines, group)
@@ -185,6 +189,14 @@ class TrainForm:
             return []
         scale = str(self.clock.time_scale.value)
         return [str(self.clock.device.value), *([f"x {scale}"] if scale != "auto" else [])]
+
+
+def _plan_or_none(attempt: Attempt, values: Values) -> Plan | None:
+    """The plan of the controls; ``None`` where there is none, as the panel says."""
+    try:
+        return attempt.plan(values)
+    except LabError:
+        return None
 
 
 def said(settings: TrainSettings) -> str:

@@ -123,6 +123,8 @@ class TrainPanel(Panel):
             emulate=settings.emulate,
             time_scale=settings.time_scale,
             max_restarts=settings.max_restarts,
+            on_failure=settings.on_failure,
+            checkpoint_every=settings.checkpoint_every,
             should_stop=self.job.stop_event.is_set,
             queue_s=settings.queue_s,
         )

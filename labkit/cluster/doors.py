@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.cluster.fork_server import NETWORK_FILE
+from labkit.cluster.fork_server import HOST_NETWORK, NETWORK_FILE
 from labkit.cluster.security import CERTIFICATE_FILE
 
 if TYPE_CHECKING:
@@ -50,22 +50,38 @@ def _pages(cluster: Cluster) -> str:
 def _ranks(cluster: Cluster) -> str:
     what = "Ranks, their store and their collectives"
     if cluster.kind == "existing":
-        text = f"{what}: the loopback of the workers' host, where every user of it can take part"
+        text = (
+            f"{what}: the loopback of the workers' host, where every user of it can take part, and "
+            "so run code as the workers do"
+        )
         if cluster.trusted_network:
             text += (
                 f"; of a run on several hosts the network {cluster.trusted_network}, as it was "
-                "declared trusted: who reaches their ports there can take part"
+                "declared trusted: who reaches their ports there can take part in the same way"
             )
         return f"{text}."
     try:
-        obstacle = (cluster.folder / NETWORK_FILE).read_text(encoding="utf-8")
+        obstacle = network_obstacle(cluster)
     except FileNotFoundError:
         return f"{what}: there are none."
     if not obstacle:
         return f"{what}: a network of their own, which nobody else can enter."
     return (
-        f"{what}: this machine's loopback, where every other user of it can take part ({obstacle})."
+        f"{what}: this machine's loopback, where every other user of it can take part, and so run "
+        f"code as you ({obstacle})."
     )
+
+
+def network_obstacle(cluster: Cluster) -> str:
+    """Why the ranks have no network of their own; empty where they do.
+
+    Raises:
+        FileNotFoundError: there are no ranks, for there is no fork server.
+    """
+    obstacle = (cluster.folder / NETWORK_FILE).read_text(encoding="utf-8")
+    if obstacle == HOST_NETWORK and cluster.backend == "nccl":
+        return "ranks that use NCCL stay on it"
+    return obstacle
 
 
 def _files(cluster: Cluster) -> str:

@@ -11,13 +11,8 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 
 from labkit.figures.axis_units import said_bytes
-from labkit.figures.cluster_map_layout import (
-    HISTORY_LINES,
-    LINE_IN,
-    STUB_IN,
-    Place,
-    map_layout,
-)
+from labkit.figures.cluster_map_layout import LINE_IN, STUB_IN, Place, map_layout
+from labkit.figures.cluster_map_words import carried, named, newest, said_busy, said_state, spoken
 from labkit.figures.colours import mix
 from labkit.figures.picture import Picture
 from labkit.figures.remark import Remark
@@ -37,7 +32,6 @@ from labkit.figures.style import (
     YELLOW,
     Theme,
 )
-from labkit.figures.wrap import wrapped
 from labkit.runs.cluster_view import ClusterView, RankState, WorkerView
 
 STATE_COLOURS: dict[RankState, str] = {
@@ -51,19 +45,12 @@ STATE_COLOURS: dict[RankState, str] = {
     "done": BLUE,
     "failed": VERMILLION,
 }
-SAID: dict[RankState, str] = {"free": "no rank", "waiting": "waits"}
 TINT = 0.8  # share of the paper in the colour of a box
 TINY_PT = 7.5
 CHARACTERS_PER_IN = 13.0  # of tiny type
-HISTORY_CHARACTERS = 128
 BAR_IN = 0.075
 BUSY_AT, MEMORY_AT = 0.77, 1.06  # of the bars, below the top of a box
 PAD_IN = 0.08
-
-
-def cluster_map_figure(view: ClusterView, theme: Theme = LIGHT) -> Figure:
-    """The map of one moment, to be saved; a live one is ``ClusterMap``."""
-    return ClusterMap(view, theme).figure
 
 
 class _Box(NamedTuple):
@@ -93,7 +80,7 @@ class ClusterMap(Picture[ClusterView]):
         self._names = _names(view)
         self._layout = layout
         self.axes = _blank(self.figure, layout.height)
-        self._draw_hosts(view)
+        self._draw_hosts()
         self._boxes = [
             self._box(place, worker)
             for place, worker in zip(layout.workers, view.workers, strict=True)
@@ -120,9 +107,9 @@ class ClusterMap(Picture[ClusterView]):
         self._heading.set_text(shown.title[0].upper() + shown.title[1:])
         for box, worker in zip(self._boxes, shown.workers, strict=True):
             self._show_load(box, worker, shown)
-        self.alt = _alt(shown)
+        self.alt = spoken(shown)
         states = [(worker.state, worker.rank, worker.leads) for worker in shown.workers]
-        still = (states, shown.kind, shown.term, _carried(shown), shown.history)
+        still = (states, shown.kind, shown.term, carried(shown), shown.history)
         if still == self._still:
             return False
         self._still = still
@@ -130,13 +117,13 @@ class ClusterMap(Picture[ClusterView]):
             self._show_state(box, worker)
         self._kind.set_text(KIND_NOTES.get(shown.kind, ""))
         self._leads.set_text(f"leads{f' (term {shown.term})' if shown.term else ''}")
-        self._links.set_text(_carried(shown))
-        self._history.set_text("\n".join(_newest(shown.history)))
+        self._links.set_text(carried(shown))
+        self._history.set_text("\n".join(newest(shown.history)))
         return True
 
     # -- drawing once --------------------------------------------------------------------------
 
-    def _draw_hosts(self, view: ClusterView) -> None:
+    def _draw_hosts(self) -> None:
         theme, layout = self.theme, self._layout
         for host in layout.hosts:
             self.axes.add_patch(
@@ -161,7 +148,7 @@ class ClusterMap(Picture[ClusterView]):
         paper = _rounded(place, 0.05, linewidth=1.3, zorder=2)
         self.axes.add_patch(paper)
         name = self._text(x, y + 0.32, TINY_PT, theme.muted)
-        name.set_text(_named(worker, int((place.width - 2 * PAD_IN) * CHARACTERS_PER_IN)))
+        name.set_text(named(worker, int((place.width - 2 * PAD_IN) * CHARACTERS_PER_IN)))
         (star,) = self.axes.plot(
             [place.x + place.width - 0.16], [y + 0.15], marker="*", ms=11, zorder=6, lw=0,
             color=mix(YELLOW, ORANGE, 0.6), markeredgecolor=theme.foreground, markeredgewidth=0.6,
@@ -230,7 +217,7 @@ class ClusterMap(Picture[ClusterView]):
         box.paper.set_edgecolor(colour)
         box.paper.set_linestyle("--" if worker.state in ("lost", "gone") else "-")
         box.head.set_text("" if worker.rank is None else f"rank {worker.rank}")
-        box.state.set_text(SAID.get(worker.state, worker.state))
+        box.state.set_text(said_state(worker.state))
         box.star.set_visible(worker.leads)
 
     def _show_load(self, box: _Box, worker: WorkerView, shown: ClusterView) -> None:
@@ -238,7 +225,7 @@ class ClusterMap(Picture[ClusterView]):
         width = box.place.width - 2 * PAD_IN
         busy = worker.busy if there else None
         on_gpu = worker.device.startswith("GPU")
-        box.busy.set_text(_said_busy(busy, on_gpu=on_gpu))
+        box.busy.set_text(said_busy(busy, on_gpu=on_gpu))
         top = 1.0 if on_gpu else max(1.0, *(w.busy or 0.0 for w in shown.workers))
         box.busy_bar.set_width(width * min(1.0, (busy or 0.0) / top))
         held = worker.memory_bytes if there else 0
@@ -267,58 +254,3 @@ def _rounded(place: Place, radius: float, **look: object) -> FancyBboxPatch:
         boxstyle=f"round,pad={radius}",
         **look,  # type: ignore[arg-type]
     )
-
-
-def _named(worker: WorkerView, room: int) -> str:
-    """As much of its name and device as has room."""
-    for said in (f"worker {worker.name}, {worker.device}", f"worker {worker.name}"):
-        if len(said) <= room:
-            return said
-    name = worker.name
-    return name if len(name) <= room else f"\u2026{name[1 - room :]}"
-
-
-def _said_busy(busy: float | None, *, on_gpu: bool) -> str:
-    if busy is None:
-        return ""
-    return f"{busy:.0%} busy" if on_gpu else f"{busy:.2f} cores"
-
-
-def _carried(shown: ClusterView) -> str:
-    """What the links carry, and whether they are slowed."""
-    if not shown.kind:
-        return ""
-    slow = f"; slowed {shown.link_factor:g} times" if shown.link_factor > 1 else ""
-    inside = f"Links carry {said_bytes(shown.inside_bytes)} a step"
-    if len(shown.hosts) == 1:
-        return f"{inside} between the ranks{slow}"
-    return f"{inside} inside the hosts, {said_bytes(shown.across_bytes)} between them{slow}"
-
-
-def _newest(history: tuple[str, ...]) -> list[str]:
-    """As many of the newest sentences as have room, newest first."""
-    lines: list[str] = []
-    for sentence in reversed(history):
-        more = wrapped(sentence, HISTORY_CHARACTERS, 3).split("\n")
-        if len(lines) + len(more) > HISTORY_LINES:
-            break
-        lines += more
-    return lines or ["nothing yet"]
-
-
-def _alt(shown: ClusterView) -> str:
-    each = "; ".join(_spoken(worker, shown) for worker in shown.workers)
-    several = len(shown.hosts) > 1
-    hosts = f" on {len(shown.hosts)} hosts" if several else ""
-    num = len(shown.workers)
-    workers = "1 worker" if num == 1 else f"{num} workers"
-    said = f"Map of {workers}{hosts}, {shown.title}. {each}"
-    return said + (f". Newest: {shown.history[-1]}" if shown.history else "")
-
-
-def _spoken(worker: WorkerView, shown: ClusterView) -> str:
-    state = SAID.get(worker.state, worker.state)
-    rank = "" if worker.rank is None else f"rank {worker.rank}, "
-    leads = f", leads term {shown.term}" if worker.leads else ""
-    busy = _said_busy(worker.busy, on_gpu=worker.device.startswith("GPU"))
-    return f"worker {worker.name}: {rank}{state}{leads}{', ' + busy if busy else ''}"

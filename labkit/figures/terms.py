@@ -22,6 +22,7 @@ from labkit.runs.record import RunRecord
 
 ROW_IN = 0.42
 MARK_ROWS = 0.5  # above the bars, for the words of the marks
+MOST_SAID = 8  # terms beyond which only their numbers have room at the bars
 
 
 def terms_figure(
@@ -56,9 +57,9 @@ def terms_figure(
         colour = theme.classes[leader["attempt"] % len(theme.classes)]
         axes.barh(row, end_s - begin_s, left=begin_s, height=0.5, color=colour)
         ended = leader["ended"] or "leads"
+        words = f"term {leader['term']}: {ended}" if len(leaders) <= MOST_SAID else leader["term"]
         axes.text(
-            begin_s, row + 0.40, f"term {leader['term']}: {ended}", va="center",
-            fontsize=SMALL_PT, color=theme.foreground,
+            begin_s, row + 0.40, words, va="center", fontsize=SMALL_PT, color=theme.foreground,
         )  # fmt: skip
         said.append(f"term {leader['term']} rank {leader['rank']} from {begin_s:.2f} s, {ended}")
     for name, at_s in (marks or {}).items():
@@ -68,9 +69,12 @@ def terms_figure(
             textcoords="offset points", va="top", fontsize=SMALL_PT, color=theme.muted,
         )  # fmt: skip
         said.append(f"{name} at {at_s:.2f} s")
+    axes.set_xlim(left=0)
     axes.set_yticks(range(len(ranks)), [f"rank {rank}" for rank in ranks])
     axes.set_ylim(-0.45, len(ranks) - 0.3 + marked)
-    label_axes(axes, theme, x="seconds since the start; a colour for each start of the ranks")
+    label_axes(
+        axes, theme, x="seconds on the wall since the start; a colour for each start of the ranks"
+    )
     add_title(axes, theme, "Who leads", remark.kind_note)
     describe(figure, f"Leaders of the run: {'; '.join(said)}{remark.spoken}")
     return figure
@@ -84,7 +88,7 @@ def _ends(record: RunRecord) -> list[float]:
     """
     failures = {entry["attempt"] - 1: entry for entry in record.recoveries}
     following_s = [leader["elected_at_s"] for leader in record.leaders[1:]]
-    following_s.append(record.steps[-1].end_s if record.steps else 0.0)
+    following_s.append(_last_heard_s(record))
     ends_s = []
     for leader, end_s in zip(record.leaders, following_s, strict=True):
         failure = failures.get(leader["attempt"])
@@ -92,3 +96,11 @@ def _ends(record: RunRecord) -> list[float]:
             end_s = min(end_s, failure["at_s"])
         ends_s.append(max(end_s, leader["elected_at_s"]))
     return ends_s
+
+
+def _last_heard_s(record: RunRecord) -> float:
+    """When a run was last heard of, on the wall; an emulated one's steps are on another clock."""
+    heard_s = [record.load[-1].at_s] if record.load else [0.0]
+    if record.steps and record.kind == "measured":
+        heard_s.append(record.steps[-1].end_s)
+    return max(heard_s)

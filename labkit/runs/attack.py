@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.cluster import attack_tasks
-from labkit.cluster.fork_server import NETWORK_FILE
+from labkit.cluster.doors import network_obstacle
 from labkit.errors import ClusterError, SettingError
 from labkit.runs.cluster_view import active_attacks, bytes_of_a_step
 from labkit.runs.record import RunRecord
@@ -110,7 +110,8 @@ def slow_link(run: Run, factor: float = LINK_FACTOR, seconds: float = SLOW_S) ->
         factor: how much slower; 1.5 to 100.
         seconds: for how long, on the wall; above 0, at most 60.
     Raises:
-        ClusterError: the run is over, its links are slowed already, or they cannot be; says why.
+        ClusterError: the run is over, its links are slowed already, cannot be, or a worker does
+            not answer; says why.
         SettingError: a value out of range.
     """
     _check_slowdown(factor, LINK_FACTORS, seconds)
@@ -123,7 +124,11 @@ def slow_link(run: Run, factor: float = LINK_FACTOR, seconds: float = SLOW_S) ->
         raise ClusterError("the links are slowed already; wait until that is over")
     attack = _attack(run, "slow_link", "", factor=factor, seconds=seconds)
     if run.job.emulation is not None:
-        run.gang.tell_ranks(("slow_link", factor, seconds))
+        if not run.gang.tell_ranks(("slow_link", factor, seconds)):
+            raise ClusterError(
+                "the links were left alone: a worker does not answer, or the ranks are being "
+                "started; wait for the next step"
+            )
     else:
         rate = attack["bytes_per_s"] = _slow_rate(record, factor)
         packet = (run.cluster.plugin_name, rate, seconds)
@@ -141,7 +146,7 @@ def why_no_slow_link(run: Run) -> str:
     if run.cluster.kind == "existing":
         return "the ranks talk over a network that is not the lab's; emulate a device"
     try:
-        obstacle = (run.cluster.folder / NETWORK_FILE).read_text(encoding="utf-8")
+        obstacle = network_obstacle(run.cluster)
     except FileNotFoundError:
         obstacle = "there is no fork server"
     if obstacle:

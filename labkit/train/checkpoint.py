@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata
@@ -33,6 +32,7 @@ from labkit.train import checkpoint_files as files
 from labkit.train.job import TrainJob
 from labkit.train.optimizer import Optimizer
 from labkit.train.pieces import Box, Pieces, PieceSavePlanner, boxes_in, find_extents
+from labkit.train.plain_gather import gather_plain
 from labkit.train.strategies.parallel_model import ParallelModel
 
 COMMIT_TRIES = 5  # the ranks may be about to elect a leader
@@ -102,10 +102,9 @@ class Saver:
         So ranks that were given up for dead, and have another leader by now, change nothing.
         """
         for left in reversed(range(COMMIT_TRIES)):
-            outcomes = _tell_all(self._finish(part))
-            found = [outcome for outcome in outcomes if outcome is not None]
+            found = [said for said in gather_plain(self._finish(part)) if said is not None]
             if found:
-                return found[0]
+                return str(found[0])
             time.sleep(COMMIT_PAUSE_S if left else 0.0)
         return "no rank was the leader, which completes it"
 
@@ -205,15 +204,6 @@ class _PartWriter(dcp.FileSystemWriter):
                 "a folder that the hosts of all ranks share"
             )
         self.num_bytes = files.describe(self.part, self._description)
-
-
-def _tell_all(outcome: str | None) -> list[str | None]:
-    """What every rank says."""
-    if not dist.is_initialized():
-        return [outcome]
-    outcomes = [outcome] * dist.get_world_size()
-    dist.all_gather_object(outcomes, outcome)
-    return outcomes
 
 
 def private_prefix(rank: int) -> str:

@@ -13,7 +13,6 @@ from math import prod
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
 from torch.distributed.checkpoint.metadata import (
@@ -26,6 +25,7 @@ from torch.distributed.checkpoint.planner import TensorWriteData, WriteItem, Wri
 from torch.distributed.tensor import DTensor
 
 from labkit.plan import Plan
+from labkit.train.plain_gather import gather_plain
 from labkit.train.strategies.parallel_model import ParallelModel
 
 
@@ -147,7 +147,9 @@ def find_extents(part: ParallelModel, plan: Plan) -> dict[str, Extent]:
     named = dict(part.module.named_parameters())
     sizes = {name: local(named[name]).shape[dim] for name, dim in part.split_dims.items()}
     sizes_of_slices: dict[str, dict[int, int]] = {}
-    for split_rank, slices in _tell_all((part.split_rank, sizes), plan):
+    sliced = plan.tp > 1 or (plan.split == "features" and plan.dp > 1)
+    mine = (part.split_rank, sizes)
+    for split_rank, slices in gather_plain(mine) if sliced else [mine]:
         for name, size in slices.items():
             sizes_of_slices.setdefault(name, {})[split_rank] = size
     extents = {}
@@ -162,18 +164,6 @@ def find_extents(part: ParallelModel, plan: Plan) -> dict[str, Extent]:
             offsets[dim] = sum(size for rank, size in of_ranks.items() if rank < part.split_rank)
         extents[name] = Extent(tuple(shape), tuple(offsets))
     return extents
-
-
-def _tell_all(
-    mine: tuple[int, dict[str, int]], plan: Plan
-) -> Sequence[tuple[int, Mapping[str, int]]]:
-    """What every rank says, where the plan slices anything."""
-    slices = plan.tp > 1 or (plan.split == "features" and plan.dp > 1)
-    if not slices or not dist.is_initialized():
-        return [mine]
-    everybody = [mine] * dist.get_world_size()
-    dist.all_gather_object(everybody, mine)
-    return everybody
 
 
 def boxes_in(extent: Extent, tensor: Tensor, stretch: slice | None = None) -> list[Box]:

@@ -1,4 +1,4 @@
-"""Two hosts with two Dask workers each, and the lab on them."""
+"""Hosts with two Dask workers each, and the lab on them."""
 
 from __future__ import annotations
 

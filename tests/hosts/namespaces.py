@@ -128,21 +128,24 @@ class Network:
         number = next(_NUMBERS)
         self._mark = f"{os.getpid()}{chr(ord('a') + number % 26)}"
         self.bridge = f"{PREFIX}b{self._mark}"
-        base = _free_network()
-        self.cidr, self.address = f"{base}.0/24", f"{base}.254"
+        self._base = _free_network()
+        self.cidr, self.address = f"{self._base}.0/24", f"{self._base}.254"
         self.hosts: list[Host] = []
         self._folder = Path(tempfile.mkdtemp(prefix="hosts-"))
         try:
             _ip("link", "add", self.bridge, "type", "bridge")
             _ip("address", "add", f"{self.address}/24", "dev", self.bridge)
             _ip("link", "set", self.bridge, "up")
-            for at in range(num_hosts):
-                self._add(at, f"{base}.{at + 1}")
+            for _ in range(num_hosts):
+                self.add_host()
         except BaseException:
             self.close()
             raise
 
-    def _add(self, at: int, address: str) -> None:
+    def add_host(self) -> None:
+        """One more host, after the others."""
+        at = len(self.hosts)
+        address = f"{self._base}.{at + 1}"
         name, uplink = f"{PREFIX}-{self._mark}-{at}", f"{PREFIX}v{self._mark}{at}"
         folder = self._folder / f"host{at}"
         folder.mkdir(mode=0o700)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from dask_on_hosts import warm
+from dask_on_hosts import start_workers, warm
 from namespaces import INTERFACE, Network
 
 import labkit
@@ -18,6 +19,8 @@ from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_context import RankContext
 from labkit.errors import ClusterError, SettingError
 from labkit.preprocess.shards import verify_shards
+from labkit.train.models.fruit import perceptron
+from labkit.workload import WORKLOADS, Workload
 
 WAIT_S = 120.0
 
@@ -187,6 +190,48 @@ def test_a_link_can_be_made_slow_and_fast_again(cluster: Cluster, network: Netwo
     assert min(cluster.run_ranks(sum_megabytes, 4, 2.0)) < slow_s
 
 
+def test_over_a_slow_link_replicas_of_a_host_each_step_faster_than_those_of_a_rank_each(
+    cluster: Cluster, network: Network
+) -> None:
+    """Of 2 MB of gradients 4 replicas send 3 MB over each link, 2 of them 2 MB: 1.3 and 0.8 s."""
+    build = partial(perceptron, "wide", width=256, num_blocks=4)
+    wide = Workload.of(build, dataset="fruit", name="wide", global_batch=32)
+    step_s = {}
+    for host in network.hosts:
+        host.limit(20e6)
+    try:
+        for plan in (labkit.Plan(dp=4), labkit.Plan(dp=2, pp=2)):
+            run = labkit.train(wide, plan, cluster, steps=3, evaluate=False)
+            step_s[plan.strategy] = min(step.seconds for step in run.wait(WAIT_S).steps[1:])
+    finally:
+        for host in network.hosts:
+            host.limit(None)
+    assert step_s["hybrid"] < 0.9 * step_s["data"]
+
+
 def test_what_is_trusted_is_said_among_the_doors(cluster: Cluster, network: Network) -> None:
     (said,) = (door for door in cluster.doors if door.startswith("Ranks"))
     assert f"on several hosts the network {network.cidr}, as it was declared trusted" in said
+
+
+@pytest.fixture(scope="module")
+def on_three_hosts(cluster: Cluster, network: Network, address: str) -> Cluster:
+    """The lab once a third host has joined, with the processes that stay there as well."""
+    network.add_host()
+    start_workers(network, 2, address, 2)
+    cluster.client.wait_for_workers(6, timeout=WAIT_S)
+    warm(cluster)
+    return cluster
+
+
+def test_a_host_that_joins_gets_a_replica_and_three_hosts_learn_the_same(
+    on_three_hosts: Cluster, network: Network
+) -> None:
+    digits = WORKLOADS["digits"].with_settings(global_batch=48)
+    plan = labkit.Plan(dp=3, pp=2)
+    record = labkit.train(digits, plan, on_three_hosts, steps=3, evaluate=False).wait(WAIT_S)
+    inside = [host.name for host in network.hosts for _ in range(plan.pp)]
+    assert len(set(inside)) == 3
+    assert [device["host"] for device in record.devices] == inside
+    alone = labkit.train(digits, None, on_three_hosts, steps=3, evaluate=False)
+    assert record.losses == pytest.approx(alone.wait(WAIT_S).losses, abs=1e-5)

@@ -17,6 +17,8 @@ import pytest
 import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.rank_context import RankContext
+from labkit.figures.load import load_figure
+from labkit.figures.picture import alt_of
 from labkit.runs.record import RunRecord
 
 NAME = "stand-in GPU (no hardware)"
@@ -63,6 +65,51 @@ def facts_of(cluster: Cluster) -> dict[str, Any]:
 def launch_and_look(num_workers: int | None, device: Any = "auto") -> dict[str, Any]:
     with labkit.launch(num_workers, device=device) as cluster:
         return facts_of(cluster)
+
+
+def whole(gpu: int) -> str:
+    """UUID of a whole GPU, as the stand-in gives them out."""
+    return f"GPU-57a4d140-0000-4000-8000-{gpu:012x}"
+
+
+def instance(number: int) -> str:
+    """UUID of an instance of the first GPU."""
+    return f"MIG-57a4d140-0000-5000-8000-{0:08x}{number:04x}"
+
+
+# What the driver has and CUDA_VISIBLE_DEVICES says; the kind of cluster and its devices; its why.
+LAUNCHED: dict[str, tuple[dict[str, str], str, list[str], str]] = {
+    "one whole GPU": ({"STAND_IN_GPUS": "1"}, "gpu", ["GPU 0"], "found 1 GPU"),
+    "a chosen instance": (
+        {"STAND_IN_INSTANCES": "2", "CUDA_VISIBLE_DEVICES": instance(1)},
+        "gpu",
+        [f"GPU {instance(1)}"],
+        "found 1 GPU",
+    ),
+    "no GPU": ({"STAND_IN_GPUS": "0"}, "cpu", ["CPU"], "no GPU is present"),
+}
+
+
+def launch_each(drivers: dict[str, dict[str, str]]) -> dict[str, tuple[str, list[str], str]]:
+    """Kind, devices and why of a cluster of one worker on each driver, one after the other."""
+    found, before = {}, dict(os.environ)
+    for name, driver in drivers.items():
+        os.environ.update(driver)
+        with labkit.launch(1) as cluster:
+            found[name] = cluster.kind, [w["device"] for w in cluster.workers], cluster.why
+        for key in driver:
+            os.environ.pop(key)
+        os.environ.update(before)
+    return found
+
+
+def test_one_gpu_a_chosen_instance_and_none_at_all_are_launched(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    found = on_stand_in(launch_each, {name: case[0] for name, case in LAUNCHED.items()}, gpus=1)
+    for name, (_, kind, devices, why) in LAUNCHED.items():
+        assert found[name][:2] == (kind, devices), name
+        assert why in found[name][2]
 
 
 def test_there_is_a_worker_for_each_gpu_with_a_context_on_its_own(
@@ -129,8 +176,17 @@ def test_the_load_that_the_driver_tells_is_in_the_record_and_in_the_cluster(
     ]
 
 
-def test_fewer_workers_than_gpus_and_a_chosen_subset(on_stand_in: Callable[..., Any]) -> None:
-    facts = on_stand_in(launch_and_look, 2, gpus=4, visible="3,1,0")
+def test_the_load_figure_shows_what_the_driver_told(trained_on_two: Trained) -> None:
+    said = alt_of(load_figure(trained_on_two[1]))
+    assert said.startswith("How busy the GPUs were")
+    assert "Mean of each: rank 0 73 %, rank 1 20 %" in said
+    assert "at most 3.22 GB of a GPU in use" in said
+
+
+def test_fewer_workers_than_gpus_and_a_subset_chosen_by_index_and_uuid(
+    on_stand_in: Callable[..., Any],
+) -> None:
+    facts = on_stand_in(launch_and_look, 2, gpus=4, visible=f"3,{whole(1)},0")
     assert facts["devices"] == ["GPU 3", "GPU 1"]
     assert [rank[0] for rank in facts["ranks"]] == ["3", "1"]
     assert facts["contexts"] == [(0, 3, -1), (1, 1, -1)]
@@ -145,7 +201,7 @@ def test_instances_of_a_gpu_have_workers_and_tell_their_memory_but_not_how_busy_
             return facts_of(cluster), load
 
     facts, load = on_stand_in(look, gpus=1, instances=2)
-    uuids = [f"MIG-57a4d140-0000-5000-8000-{0:08x}{i:04x}" for i in range(2)]
+    uuids = [instance(number) for number in range(2)]
     assert facts["kind"] == "gpu"
     assert facts["devices"] == [f"GPU {uuid}" for uuid in uuids]
     assert facts["contexts"] == [(0, 0, 0), (1, 0, 1)]

@@ -207,6 +207,7 @@ class FakeEngine:
             why="no GPU <here>, so CPU workers",
             backend_why="gloo, because the ranks compute on processor cores",
             dashboard_url="",
+            shares_files=True,
             close=lambda: self.closed.append(num_workers),
         )
 

@@ -42,7 +42,7 @@ def test_every_tab_and_group_has_a_title(lab: Lab) -> None:
 def test_every_setting_explains_itself(lab: Lab) -> None:
     form = lab.train_panel.form
     explained = [*form.split.options.values(), *form.recipe.options.values(), *form.clock.options]
-    explained += [form.restarts]
+    explained += form.failures.controls
     explained += [*lab.data_panel.steps.controls, *lab.data_panel.sources.controls[2:]]
     assert all(control.tooltip for control in explained)
 

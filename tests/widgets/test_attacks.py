@@ -127,7 +127,7 @@ def test_the_map_follows_a_recovery(live: tuple[Lab, Any]) -> None:
 def test_the_panel_says_how_often_the_run_goes_on_as_its_form_was_set(
     launched: Lab, engine: Any, wait_for: Any, restarts: int, said: str
 ) -> None:
-    launched.train_panel.form.restarts.value = 2
+    launched.train_panel.form.failures.restarts.value = 2
     launched.train_panel.start_button.click()
     wait_for(lambda: engine.runs)
     engine.runs[0].view().restarts = restarts

@@ -39,12 +39,12 @@ def test_preprocessing_needs_workers(lab: Lab) -> None:
 
 
 def test_preprocess_shows_what_each_step_did(launched: Lab, engine: Any) -> None:
-    launched.data_panel.rows_slider.value = 5_000
+    launched.data_panel.sources.rows.value = 5_000
     panel = preprocessed(launched)
     assert asked(engine)["rows"] == 5_000
     assert launched.dataset.name == "fruit"
-    assert "one row a fruit" in panel.about.value
-    assert "weight_g" in panel.about.value
+    assert "one row a fruit" in panel.view.about.value
+    assert "weight_g" in panel.view.about.value
     assert panel.picture.png.startswith(b"\x89PNG")
     assert panel.picture.alt.startswith("Preprocessing: 100 rows in, 90 rows out")
     assert panel.progress.value == panel.progress.max
@@ -82,7 +82,7 @@ def test_stopping_a_second_one_keeps_the_first(launched: Lab, engine: Any, wait_
     launched.wait_idle(DEADLINE_S)
     assert launched.dataset is first
     assert panel.picture.alt.startswith("Preprocessing: 100 rows in, 90 rows out")
-    assert "one row a fruit" in panel.about.value
+    assert "one row a fruit" in panel.view.about.value
 
 
 def test_unreadable_source_is_explained_in_the_panel(launched: Lab, engine: Any) -> None:
@@ -114,7 +114,7 @@ def test_flights_have_their_specification(launched: Lab, engine: Any) -> None:
     launched.data_panel.sources.kind.value = FLIGHTS
     preprocessed(launched)
     assert (asked(engine)["sources"], asked(engine)["spec"]) == (None, "flights")
-    assert launched.data_panel.rows_slider.layout.display == "none"
+    assert launched.data_panel.sources.rows.layout.display == "none"
 
 
 def test_own_files_are_read_with_their_label_and_key(launched: Lab, engine: Any) -> None:
@@ -138,7 +138,7 @@ def test_own_files_must_be_named(launched: Lab, engine: Any) -> None:
     assert "Files is empty; give the path or URL" in panel.message.value
     assert panel.start_button.disabled
     assert panel.sources.paths.layout.display == ""
-    assert panel.rows_slider.layout.display == "none"
+    assert panel.sources.rows.layout.display == "none"
     panel.sources.paths.value = "a.csv"
     launched.wait_idle(DEADLINE_S)
     assert not panel.start_button.disabled
@@ -229,7 +229,7 @@ def test_quality_is_shown_before_and_after(launched: Lab) -> None:
     assert 'aria-label="Data quality"' in panel.view.quality.value
     assert "uniqueness" in panel.view.quality.value
     assert "96.0 % \u2192 100 %" in panel.view.quality.value
-    assert "how it was counted" in panel.about.value
+    assert "how it was counted" in panel.view.about.value
 
 
 def test_what_cannot_be_read_is_not_started(launched: Lab, engine: Any) -> None:

@@ -31,12 +31,12 @@ def test_every_button_does_what_it_says(lab: Lab, wait_for: Any) -> None:
     assert lab.cluster is not None
     assert len(lab.cluster.workers) == 2
 
-    lab.data_panel.rows_slider.value = 5_000
+    lab.data_panel.sources.rows.value = 5_000
     lab.data_panel.start_button.click()
     lab.wait_idle(DEADLINE_S)
     assert data.job.error == ""
     assert lab.dataset.to_json()["rows_out"] > 4_900
-    assert lab.data_panel.about.value.count('scope="row"') > 5  # five steps, and the columns
+    assert lab.data_panel.view.about.value.count('scope="row"') > 5  # five steps, and the columns
 
     form = lab.train_panel.form
     form.recipe.workload.value = "digits"

@@ -10,6 +10,7 @@ import pytest
 from labkit.plan import Plan
 from labkit.workload import WORKLOADS, Workload
 from widgets import Lab
+from widgets.failure_form import SHRINK
 from widgets.fields import NOT_NOW
 from widgets.train_form import TrainForm
 
@@ -27,7 +28,9 @@ def control(lab: Lab, name: str) -> Any:
     named |= {"workload": form.recipe.workload, "strategy": form.split.strategy}
     named |= {"devices": form.split.devices, "steps": form.steps, "clock": form.clock.clock}
     named |= {"device": form.clock.device, "time_scale": form.clock.time_scale}
-    named |= {"restarts": form.restarts}
+    failures = form.failures
+    named |= {"restarts": failures.restarts, "on_failure": failures.on_failure}
+    named |= {"checkpoint_every": failures.checkpoint_every}
     return named[name]
 
 
@@ -201,6 +204,47 @@ def test_a_run_of_the_lab_goes_on_often_enough_for_a_class_or_as_often_as_chosen
     launched.train_panel.start_button.click()
     wait_for(lambda: engine.runs)
     assert engine.runs[0].restarts_left == 0
+
+
+def test_with_which_ranks_a_run_goes_on_and_how_often_it_saves_are_chosen(
+    launched: Lab, engine: Any, wait_for: Any
+) -> None:
+    settings = launched.pump.call(form_of(launched).read)
+    assert (settings.on_failure, settings.checkpoint_every) == ("replace", None)
+    choose(launched, on_failure=SHRINK, checkpoint_every="0")
+    assert "Failures: shrink, checkpoints 0" in form_of(launched).groups.titles
+    assert launched.pump.call(form_of(launched).read).checkpoint_every == 0
+    choose(launched, checkpoint_every="-5")
+    assert "Checkpoints &#x27;-5&#x27; cannot be read; give by time, steps such as 50" in (
+        launched.train_panel.plan_note.value
+    )
+    choose(launched, checkpoint_every="50")
+    launched.train_panel.start_button.click()
+    wait_for(lambda: engine.runs)
+    given = engine.calls[-1][1]
+    assert (given["on_failure"], given["checkpoint_every"]) == ("shrink", 50)
+
+
+def test_what_cannot_follow_a_failure_is_off_and_says_why(launched: Lab) -> None:
+    assert why(launched, "Failures") == ""
+    choose(launched, strategy="pipeline")
+    assert control(launched, "on_failure").options[1][0] == f"{SHRINK}{NOT_NOW}"
+    told = f"Not now: On failure {SHRINK} (dp(1) * pp(4) * tp(1) cannot go on with 3 of its 4 ranks"
+    assert told in why(launched, "Failures")
+    choose(launched, on_failure=SHRINK)
+    said = launched.train_panel.plan_note.value
+    assert "must be shared out; choose On failure &#x27;wait for a replacement&#x27;" in said
+    assert launched.train_panel.start_button.disabled
+    choose(launched, restarts=0)
+    assert "Off: On failure (Restarts 0: the first failure ends" in why(launched, "Failures")
+    assert control(launched, "on_failure").disabled
+    assert not launched.train_panel.start_button.disabled
+    assert launched.cluster is not None
+    launched.cluster.shares_files = False
+    choose(launched, checkpoint_every="50")
+    assert "Off: Checkpoints (the hosts share no files" in why(launched, "Failures")
+    settings = launched.pump.call(form_of(launched).read)
+    assert (settings.on_failure, settings.checkpoint_every) == ("replace", None)
 
 
 def test_devices_follow_the_workers(lab: Lab) -> None:

@@ -122,6 +122,8 @@ def test_finished_run_shows_time_bytes_and_memory(trained: Lab) -> None:
     assert "MEASURED: real ranks, real clock" in view.banner.value
     assert not view.overlay.png  # no pipeline
     assert not view.staleness.png  # no asynchronous server
+    assert not view.terms.png
+    assert "This run has had no leader" in view.terms_about.value
 
 
 def test_pipeline_is_laid_over_its_ideal(launched: Lab, engine: Any, wait_for: Any) -> None:
@@ -164,6 +166,19 @@ def test_how_busy_the_devices_were_is_shown(launched: Lab, engine: Any, wait_for
     engine.runs[0].finish(load=[Load(0, 0.5, 0.9, 10**8), Load(0, 1.0, None, 10**8)])
     launched.wait_idle(DEADLINE_S)
     assert "mean 0.90 cores" in launched.train_panel.view.load.alt
+
+
+def test_who_led_and_until_when_is_shown(launched: Lab, training: Any) -> None:
+    view = launched.train_panel.view
+    launched.pump.call(lambda: None)
+    assert "once a run has ended" in view.terms_about.value
+    training.place(launched.cluster.workers)
+    training.advance(3)
+    training.view().leaders[0]["ended"] = "run ended"
+    training.finish()
+    launched.wait_idle(DEADLINE_S)
+    assert view.terms.alt.startswith("Leaders of the run: term 1 rank 0 from 0.10 s, run ended")
+    assert view.terms_about.value == ""
 
 
 def test_stop_keeps_what_was_trained(launched: Lab, training: Any) -> None:

@@ -19,6 +19,7 @@ from labkit.plan import Plan
 from labkit.train.batches import Batch
 from labkit.train.loss import scaled_loss
 from labkit.train.optimizer import Optimizer, Owned
+from labkit.train.plain_gather import gather_arrays, gather_plain
 from labkit.train.point_to_point import carried_by_nccl
 from labkit.train.spans import SpanRecorder
 from labkit.workload import Workload
@@ -233,15 +234,13 @@ def gather_full(part: ParallelModel, tensors: Mapping[str, Tensor]) -> dict[str,
     whole = {name: _full(t.detach()) for name, t in tensors.items()}
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return whole
-    rank = dist.get_rank()
-    mine = (part.split_rank, dict(part.split_dims), whole if part.speaks else {})
-    parts = [mine] * dist.get_world_size() if rank == 0 else None
-    dist.gather_object(mine, parts, dst=0)
-    if parts is None:
+    splits = gather_plain((part.split_rank, dict(part.split_dims)))
+    parts = gather_arrays(whole if part.speaks else {})
+    if dist.get_rank() != 0:
         return {}
     found: dict[str, dict[int, np.ndarray]] = {}
     dims: dict[str, int] = {}
-    for split_rank, split_dims, arrays in parts:
+    for (split_rank, split_dims), arrays in zip(splits, parts, strict=True):
         dims |= split_dims
         for name, array in arrays.items():
             found.setdefault(name, {}).setdefault(split_rank, array)

@@ -14,7 +14,7 @@ from labkit.figures.architecture import architecture_figure
 from labkit.figures.link import link_figure
 from labkit.figures.picture import alt_of
 from labkit.figures.terms import terms_figure
-from labkit.runs.record import RunRecord, Step
+from labkit.runs.record import Load, RunRecord, Step
 
 PROCESSES = [
     LabProcess("client", 0, 10, 1, 185_000_000),
@@ -85,6 +85,14 @@ def test_a_term_ends_with_its_leader_and_not_when_the_next_one_begins() -> None:
     FigureCanvasAgg(figure).draw()
     texts = [text.get_window_extent() for text in figure.axes[0].texts]
     assert not [True for one, other in combinations(texts, 2) if one.overlaps(other)]
+
+
+def test_terms_of_an_emulated_run_are_on_the_wall_as_the_samples_of_its_load() -> None:
+    record = record_with(leader(1, 0, 0, 0.5, "run ended"))
+    record.kind, record.load = "emulated", [Load(0, 9.0, 0.5, 1)]
+    record.emulation = {"device": "demo", "time_scale": 100.0, "lateness": 0.0}
+    (bar,) = terms_figure(record).axes[0].patches
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == (0.5, 9.0)
 
 
 def test_a_run_without_a_leader_has_no_terms() -> None:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from labkit.figures.cluster_map import STATE_COLOURS, ClusterMap, cluster_map_figure
+from labkit.figures.cluster_map import STATE_COLOURS, ClusterMap
 from labkit.figures.cluster_map_layout import GAP_IN
 from labkit.figures.picture import alt_of
 from labkit.figures.style import DARK, LIGHT, Theme
@@ -83,10 +83,9 @@ def overlaps(figure: Any) -> list[tuple[str, str]]:
     [(1, 2, LIGHT), (1, 8, DARK), (1, 16, LIGHT), (2, 16, LIGHT), (3, 9, DARK), (4, 16, DARK)],
 )
 def test_no_text_covers_another(num_hosts: int, num_workers: int, theme: Theme) -> None:
-    view = make_view(num_hosts, num_workers)
-    figure = cluster_map_figure(view, theme)
-    assert overlaps(figure) == []
-    for place, text in _texts_in_boxes(ClusterMap(view, theme)):
+    picture = ClusterMap(make_view(num_hosts, num_workers), theme)
+    assert overlaps(picture.figure) == []
+    for place, text in _texts_in_boxes(picture):
         assert place[0] <= text[0], "text stays in its box"
         assert text[1] <= place[1]
 
@@ -163,6 +162,6 @@ def test_the_newest_sentences_have_room() -> None:
 
 def test_a_cluster_without_a_run_has_a_map() -> None:
     workers = (WorkerView(name="0", host="here", device="CPU"),)
-    figure = cluster_map_figure(ClusterView(workers=workers))
+    figure = ClusterMap(ClusterView(workers=workers)).figure
     assert overlaps(figure) == []
     assert alt_of(figure) == "Map of 1 worker, no run. worker 0: no rank"

@@ -28,6 +28,7 @@ from labkit.runs.attack import (
 )
 from labkit.runs.attack_story import tell
 from labkit.runs.cluster_view import bytes_of_a_step
+from labkit.runs.record import RunRecord
 from labkit.runs.run import Run
 from labkit.workload import WORKLOADS
 
@@ -159,7 +160,8 @@ def test_the_network_of_real_ranks_can_be_slowed_where_it_is_their_own(cluster: 
 def test_why_links_cannot_be_slowed(tmp_path: Path) -> None:
     def run(kind: str, dp: int, emulation: object = None) -> Any:
         job = SimpleNamespace(plan=labkit.Plan(dp=dp), emulation=emulation)
-        return SimpleNamespace(job=job, cluster=SimpleNamespace(kind=kind, folder=tmp_path))
+        cluster = SimpleNamespace(kind=kind, folder=tmp_path, backend="gloo")
+        return SimpleNamespace(job=job, cluster=cluster)
 
     assert why_no_slow_link(run("cpu", 1)) == "a single rank sends nothing"
     assert why_no_slow_link(run("existing", 2, emulation="demo")) == ""
@@ -169,6 +171,26 @@ def test_why_links_cannot_be_slowed(tmp_path: Path) -> None:
     assert "(the kernel forbids it); emulate a device" in why_no_slow_link(run("cpu", 2))
     (tmp_path / NETWORK_FILE).write_text("")
     assert why_no_slow_link(run("cpu", 2)) == ""
+
+
+def test_an_attack_that_no_rank_heard_of_is_not_kept() -> None:
+    record = RunRecord(
+        run="r", workload={}, plan={}, strategy="data", world_size=2, planned_steps=9
+    )
+    noted: list[object] = []
+    run: Any = SimpleNamespace(
+        run="r",
+        done=False,
+        status="running",
+        clock_s=1.0,
+        view=lambda: record,
+        note_attack=noted.append,
+        job=SimpleNamespace(plan=labkit.Plan(dp=2), emulation="demo"),
+        gang=SimpleNamespace(hang=None, tell_ranks=lambda command: False),
+    )
+    with pytest.raises(ClusterError, match="the links were left alone: a worker does not answer"):
+        slow_link(run)
+    assert noted == []
 
 
 def test_declared_links_can_be_slowed(cluster: Cluster) -> None:
