@@ -24,9 +24,9 @@ from labkit.cluster.hang_watch import HangWatch
 from labkit.cluster.placing import give_workers_back
 from labkit.cluster.supervision import Supervision
 from labkit.errors import BusyError, LabError, RankFailed, RunStopped
+from labkit.runs import recovery_record
 from labkit.runs.kept_checkpoints import find_newest
 from labkit.runs.record import RunRecord, Status
-from labkit.runs.recovery_record import end_leaders, note_event, note_restart, num_known
 from labkit.runs.restart_policy import REPLACE_S, RestartPolicy, next_job, next_num_ranks
 
 if TYPE_CHECKING:
@@ -235,20 +235,16 @@ class Recovery:
         """
         job, progress = self.job, gang.progress
         with self._lock:
-            known = num_known(self._record, job)
+            known = recovery_record.num_known(self._record, job)
         committed = "" if progress.decision is None else progress.decision["committed"]
         # Steps that are not known here would be missing from the record: none is beyond them.
         saved = find_newest(self.cluster, job.checkpoints, committed, known)
-        num_ranks = next_num_ranks(
-            job.plan.world_size,
-            self.policy.on_failure,
-            progress,
-            lambda: self.cluster.num_workers,
-        )
+        wanted, on_failure = job.plan.world_size, self.policy.on_failure
+        num_ranks = next_num_ranks(wanted, on_failure, progress, self.cluster)
         self.job = next_job(job, num_ranks, saved)
         self._attempt += 1
         with self._lock:
-            note_restart(self._record, gang, failure, self._attempt, self.job)
+            recovery_record.note_restart(self._record, gang, failure, self._attempt, self.job)
         self._on_restart(self.job)
 
     # -- events --------------------------------------------------------------------------------
@@ -257,7 +253,7 @@ class Recovery:
         """On the gang's watching thread: keep what concerns attempts, and pass the event on."""
         with self._lock:
             wall_s = time.time() - self._origin_s
-            note_event(self._record, rank, event, self._attempt, wall_s)
+            recovery_record.note_event(self._record, rank, event, self._attempt, wall_s)
         self._on_event(rank, event)
 
     # -- the end -------------------------------------------------------------------------------
@@ -279,7 +275,11 @@ class Recovery:
             if gang.progress.failure is not None:
                 self._give_up_place()
             with self._lock:
-                end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
+                if error is None:
+                    recovery_record.note_gone_on(self._record, time.time() - self._origin_s)
+                recovery_record.end_leaders(
+                    self._record.leaders, self._attempt, "run ended", gang.progress.failure
+                )
             self._on_end(gang, error)
         except Exception as unexpected:
             logger.exception("run %s ended, but its record could not be made", self.run)

@@ -30,10 +30,14 @@ def note_event(record: RunRecord, rank: int, event: Entry, attempt: int, wall_s:
         for leader in record.leaders:
             if leader["term"] == event["term"]:
                 leader["ended"] = leader["ended"] or event["why"]
-    elif kind == "steps" and record.recoveries:
-        entry = record.recoveries[-1]
-        if entry["recovery_s"] is None:
-            entry["recovery_s"] = wall_s - entry["at_s"]
+    elif kind == "steps":
+        note_gone_on(record, wall_s)
+
+
+def note_gone_on(record: RunRecord, wall_s: float) -> None:
+    """A step is done, or the run with none left to do: it has gone on. Hold the lock."""
+    if record.recoveries and record.recoveries[-1]["recovery_s"] is None:
+        record.recoveries[-1]["recovery_s"] = wall_s - record.recoveries[-1]["at_s"]
 
 
 def num_known(record: RunRecord, job: TrainJob) -> int:

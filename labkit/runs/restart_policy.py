@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
@@ -12,6 +11,7 @@ from labkit.plan import Plan
 from labkit.workload import Workload
 
 if TYPE_CHECKING:
+    from labkit.cluster.cluster import Cluster
     from labkit.cluster.gang import Progress
     from labkit.train.checkpoint_files import Saved
     from labkit.train.job import TrainJob
@@ -48,7 +48,7 @@ class RestartPolicy:
 
 
 def next_num_ranks(
-    world_size: int, on_failure: OnFailure, progress: Progress, count_workers: Callable[[], int]
+    world_size: int, on_failure: OnFailure, progress: Progress, cluster: Cluster
 ) -> int:
     """Ranks that the next attempt may have: as the leader said, else by the same rule here.
 
@@ -56,14 +56,13 @@ def next_num_ranks(
         world_size: ranks of the attempt that failed.
         on_failure: see ``RestartPolicy``.
         progress: of its gang: the leader's decision, if any, and the ranks that were lost.
-        count_workers: asks the scheduler how many the cluster has now; of a run that has lost all
-            its ranks, these are what is left.
+        cluster: its workers are what is left to a run that has lost all its ranks.
     """
     if progress.decision is not None:
         return int(progress.decision["num_ranks"])
     if on_failure == "replace":
         return world_size
-    return min(world_size - len(progress.lost) or world_size, count_workers())
+    return min(world_size - len(progress.lost) or world_size, cluster.num_workers)
 
 
 def next_job(job: TrainJob, num_ranks: int, saved: Saved | None) -> TrainJob:

@@ -17,6 +17,7 @@ import labkit
 from labkit.cluster import gang_start, placing
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.gang import Gang
+from labkit.cluster.gang_watch import GangWatch
 from labkit.errors import ClusterError, RankFailed, RunStopped
 from labkit.runs import recovery
 from labkit.runs.record import RunRecord
@@ -216,6 +217,27 @@ def test_a_lost_worker_is_replaced(
     # The rendezvous store goes with the worker of rank 0, and the ranks cannot elect without it.
     assert entry["decided_by"] == ("client" if rank == 0 else "leader")
     assert run._recovery._origin_s + entry["at_s"] - killed_s < DEAD_S
+
+
+def test_a_result_that_is_lost_with_its_worker_is_made_again(
+    start: Callable[..., Run], undisturbed: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, lost = GangWatch._fetch, []
+
+    def lose_first(watch: GangWatch, rank: int, future: Any) -> None:
+        if not lost:
+            lost.append(watch.gang.workers[rank])
+            os.kill(worker_pid(run, rank), signal.SIGKILL)
+            deadline = time.monotonic() + SOON_S
+            while lost[0] in watch.gang.cluster.alive_workers():
+                assert time.monotonic() < deadline
+                threading.Event().wait(0.005)
+        fetch(watch, rank, future)
+
+    run = start()
+    monkeypatch.setattr(GangWatch, "_fetch", lose_first)
+    entry = check_recovered(run.wait(SOON_S), undisturbed)
+    assert entry["cause"] == "worker_lost"
 
 
 @pytest.fixture

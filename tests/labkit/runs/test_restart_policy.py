@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -65,10 +66,10 @@ def test_a_plan_without_a_whole_replica_left_says_so(plan: Plan) -> None:
 def test_ranks_that_are_left_when_no_leader_says_so(
     on_failure: OnFailure, lost: set[int], num_workers: int, expected: int
 ) -> None:
-    progress = Progress(lost=lost)
-    assert next_num_ranks(4, on_failure, progress, lambda: num_workers) == expected
+    progress, cluster = Progress(lost=lost), cast(Any, SimpleNamespace(num_workers=num_workers))
+    assert next_num_ranks(4, on_failure, progress, cluster) == expected
     progress.decision = {"num_ranks": 3}
-    assert next_num_ranks(4, on_failure, progress, lambda: num_workers) == 3
+    assert next_num_ranks(4, on_failure, progress, cluster) == 3
 
 
 def test_the_next_job_goes_on_from_a_checkpoint_unless_it_is_older_than_its_own_start() -> None:
