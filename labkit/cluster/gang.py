@@ -9,27 +9,25 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.cluster.ask_scheduler import CALL_S, SchedulerLost
+from labkit.cluster.ask_scheduler import SchedulerLost
 from labkit.cluster.blame import Failure
+from labkit.cluster.gang_end import call_on_workers, end_ranks, give_back
 from labkit.cluster.gang_start import place
 from labkit.cluster.gang_watch import GangWatch, Message, without_scheduler
-from labkit.cluster.placing import give_workers_back, make_request
-from labkit.errors import ClusterError, LabError, RunStopped
+from labkit.errors import LabError, RunStopped
 
 if TYPE_CHECKING:
     from distributed import Future
 
     from labkit.cluster.cluster import Cluster
     from labkit.cluster.hang_watch import HangWatch
-    from labkit.cluster.place_in_line import Request
     from labkit.cluster.rank_owner import RankEnd
     from labkit.cluster.supervision import Supervision
 
 TELL_S = 1.0
-END_S = 5.0
 
 GangStatus = Literal["starting", "running", "done", "stopped", "failed"]
 
@@ -48,6 +46,7 @@ class Progress:
     Attributes:
         failure: why it failed; ``None`` also when it was stopped or closed.
         noticed_s: wall clock when that was known here.
+        lost: ranks that were not to be counted on then.
         decision: the event by which the ranks' leader said how the run goes on after that.
         silent: address of a worker whose process is there, but does nothing.
     """
@@ -58,6 +57,7 @@ class Progress:
     error: Exception | None = None
     failure: Failure | None = None
     noticed_s: float = 0.0
+    lost: set[int] = field(default_factory=set)
     decision: dict[str, Any] | None = None
     silent: str = ""
     stopping: bool = False
@@ -133,9 +133,9 @@ class Gang:
                 place(self)
             except BaseException:
                 try:
-                    self._end_ranks()
+                    end_ranks(self)
                 finally:
-                    self._give_back()
+                    give_back(self)
                 raise
         self.thread.start()
 
@@ -214,9 +214,9 @@ class Gang:
         try:
             try:
                 if error is not None or len(self.progress.ends) < self.num_ranks:
-                    self._end_ranks()
+                    end_ranks(self)
             finally:
-                self._give_back()
+                give_back(self)
         except Exception:
             logger.exception("run %s could not be cleared away", self.run)
         self.progress.error = error
@@ -231,8 +231,6 @@ class Gang:
             self.progress.status = "stopped" if stopped else "failed" if error else "done"
             self.changed.notify_all()
 
-    # -- ending --------------------------------------------------------------------------------
-
     def tell_ranks(self, command: Any, timeout_s: float = TELL_S) -> bool:
         """Hand a command to the ranks that are there; see ``rank_process``.
 
@@ -241,63 +239,4 @@ class Gang:
         """
         from labkit.cluster.rank_tasks import tell_rank
 
-        return self._on_workers(tell_rank, command, timeout_s=timeout_s)
-
-    def _end_ranks(self) -> None:
-        from labkit.cluster.rank_tasks import end_rank
-
-        self._on_workers(end_rank)
-        silent = [self.progress.silent] if self.progress.silent else []
-        if silent:
-            self.cluster.restart_workers(silent)
-        # The tasks return once the processes are gone; only then is a worker free again.
-        deadline = time.monotonic() + END_S
-        alive = self._alive_workers()
-        stuck = []
-        for future, worker in zip(self.futures, self.workers, strict=False):
-            while worker in alive and not future.done() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            if worker in alive and not future.done():
-                stuck.append(worker)
-        if stuck:
-            self.cluster.restart_workers(stuck)
-
-    def _on_workers(
-        self, function: Callable[..., None], *args: Any, timeout_s: float = CALL_S
-    ) -> bool:
-        """Call a function on those of the run's workers that are still there; if all answered."""
-        alive = self._alive_workers()
-        if not alive or self.cluster.closed:
-            return False
-        packet = (self.cluster.plugin_name, self.run, *args)
-        answers = self.cluster.call_workers(function, *packet, workers=alive, timeout_s=timeout_s)
-        return len(answers) == len(alive)
-
-    def _alive_workers(self) -> list[str]:
-        """The run's workers that are there, and answer; all, where the scheduler does not say."""
-        try:
-            there = self.cluster.alive_workers()
-        except ClusterError as error:
-            logger.warning("run %s: %s", self.run, error)
-            return self.workers
-        return [w for w in self.workers if w in there and w != self.progress.silent]
-
-    def _give_back(self) -> None:
-        """Forget the tasks and free the workers."""
-        self.cluster.dismiss(self)
-        client = self.cluster.client
-        if client.status == "running" and self.futures:
-            # Forget them at once, or Dask would run a lost rank again on another worker.
-            client.cancel(self.futures, force=True)
-        give_workers_back(self.cluster, self.run, self._following())
-        self.futures = []
-
-    def _following(self) -> Request | None:
-        """What the next attempt at the run will ask for, if there is to be one."""
-        failure, supervision = self.progress.failure, self.supervision
-        if supervision is None or failure is None or self.progress.stopping:
-            return None
-        if not (supervision.recoverable and failure.is_recoverable):
-            return None
-        name = replace(supervision, attempt=supervision.attempt + 1).gang
-        return make_request(self.cluster, name, self.num_ranks, self.per_replica, first=True)
+        return call_on_workers(self, tell_rank, command, timeout_s=timeout_s)

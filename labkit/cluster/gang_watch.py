@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import queue
 import time
-from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.blame import Failure, first_failure
-from labkit.cluster.hang_watch import ASK_S
-from labkit.cluster.position import find_culprit, has_moved
-from labkit.cluster.silent_workers import find_silent
+from labkit.cluster.hang_inquiry import HangInquiry
+from labkit.cluster.worker_look import WorkerLook
 from labkit.errors import ClusterError, RunStopped
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within 
 PEERS_S = 1.0  # who is missing is known by then, if a process is
 DECISION_S = 2.0  # to elect a leader, if need be, and to hear how it goes on
 
-QUIET_S = 3.0  # a rank that is not heard for so long may have a worker that is stopped
-WORKER_ANSWER_S = 3.0
-
 SUSPECT = ("stopped", "hung")  # causes of a rank whose process is there
 
 Message = tuple[Any, ...]
@@ -37,7 +33,7 @@ class GangWatch:
     """Handles the messages of one gang; used by the gang's watching thread alone.
 
     Messages: ``("stop",)``, ``("close",)``, ``("events", rank, bytes)``,
-    ``("ended", rank, future)`` and ``("lost", worker)``.
+    ``("ended", rank, future)``, ``("fetched", rank, future)`` and ``("lost", worker)``.
     """
 
     def __init__(self, gang: Gang) -> None:
@@ -46,13 +42,10 @@ class GangWatch:
         self.hang = gang.hang
         self._kill_at_s = float("inf")
         self._start_by_s = time.monotonic() + START_S
-        self._look_by_s = time.monotonic() + QUIET_S
-        self._heard_s = dict.fromkeys(range(gang.num_ranks), time.monotonic())
+        self._workers = WorkerLook(gang)
         self._without_peers: list[Failure] = []
         self._peers_by_s = float("inf")
-        self._answer_by_s = float("inf")
-        self._positions: dict[int, dict[str, Any]] = {}
-        self._positions_before: dict[int, dict[str, Any]] = {}
+        self._inquiry = None if gang.hang is None else HangInquiry(gang, gang.hang)
 
     def attend(self) -> Exception | None:
         """Until the last rank has ended or the first has failed; the failure, if any."""
@@ -60,9 +53,8 @@ class GangWatch:
             message = self._next_message()
             outcome = self._look() if message is None else self._handle(message)
             stopping = self._kill_at_s < float("inf")
-            if outcome is None and not stopping and time.monotonic() >= self._look_by_s:
+            if outcome is None and not stopping and self._workers.is_due:
                 outcome = self._look_for_workers()
-                self._look_by_s = time.monotonic() + QUIET_S
             if isinstance(outcome, Failure):
                 outcome = self._conclude(outcome)
             if outcome is not None:
@@ -71,11 +63,11 @@ class GangWatch:
 
     def _next_message(self) -> Message | None:
         """The next message, or ``None`` when something else is due."""
-        due_s = [self._kill_at_s, self._peers_by_s, self._answer_by_s, time.monotonic() + 1.0]
+        due_s = [self._kill_at_s, self._peers_by_s, time.monotonic() + 1.0]
         if self.gang.status == "starting":
             due_s.append(self._start_by_s)
-        if self.hang is not None and self._answer_by_s == float("inf"):
-            due_s.append(self.hang.due_s)
+        if self._inquiry is not None and self._kill_at_s == float("inf"):
+            due_s.append(self._inquiry.due_s)
         return self._wait(min(due_s))
 
     def _wait(self, until_s: float) -> Message | None:
@@ -99,78 +91,20 @@ class GangWatch:
             return Failure(cause="not_started", rank=missing[0], why=why, at_s=time.time())
         if now >= self._peers_by_s:
             return self._without_peers[0]
-        if now >= self._answer_by_s:
-            return self._judge_hang()
-        if self.hang is not None and self._kill_at_s == float("inf") and now >= self.hang.due_s:
-            self._positions_before = {}
-            self._ask_positions()
+        stopping = self._kill_at_s < float("inf")
+        if self._inquiry is not None and not stopping and now >= self._inquiry.due_s:
+            return self._inquiry.proceed(self.progress.ends)
         return None
 
     def _look_for_workers(self) -> Failure | None:
-        """The first rank whose worker has gone silent: its process is there, but does nothing.
-
-        What ranks report goes through their workers, so only those of quiet ranks are looked at.
-        """
-        now = time.monotonic()
-        quiet = [
-            worker
-            for rank, worker in enumerate(self.gang.workers)
-            if rank not in self.progress.ends and now - self._heard_s[rank] >= QUIET_S
-        ]
-        if not quiet:
+        found = self._workers.look(self.progress.ends)
+        if found is None:
             return None
-        try:
-            silent = find_silent(self.gang.cluster.client, quiet, WORKER_ANSWER_S)
-        except (ClusterError, CancelledError):  # the scheduler's fault; seen next time
-            return None
-        if silent is None:
-            return None
-        self.progress.silent = silent
-        return Failure(
-            cause="hung",
-            rank=self.gang.workers.index(silent),
-            why=f"its worker {silent} does not answer, nor has been heard for a while",
-            at_s=time.time() - QUIET_S - WORKER_ANSWER_S,
-        )
-
-    def _ask_positions(self) -> None:
-        """Ask the ranks where they are.
-
-        Where they cannot be asked, it is the scheduler or a worker that does not answer. Then the
-        ranks may be well; a worker is found by ``_look_for_workers``.
-        """
-        assert self.hang is not None
-        self._positions = {}
-        self._answer_by_s = float("inf")
-        if self.gang.tell_ranks("where") or not self.hang.excuse():
-            self._answer_by_s = time.monotonic() + ASK_S
+        self.progress.silent, failure = found
+        return failure
 
     def _lost_scheduler(self) -> bool:
         return self.gang.cluster.client.status != "running"
-
-    def _judge_hang(self) -> Failure | None:
-        """The ranks have said where they are: which one keeps the others waiting?"""
-        assert self.hang is not None
-        self._answer_by_s = float("inf")
-        silent_s = time.monotonic() - self.hang.last_s
-        if time.monotonic() < self.hang.due_s:  # a step came meanwhile
-            return None
-        all_answer = len(self._positions) == self.gang.num_ranks
-        if all_answer and not self._positions_before:
-            self._positions_before = self._positions
-            self._ask_positions()
-            return None
-        moving = all_answer and has_moved(self._positions_before, self._positions)
-        busy = any(said["doing"] for said in self._positions.values())
-        if (moving or busy) and self.hang.excuse():
-            return None
-        rank, why = find_culprit(self._positions, self.gang.num_ranks)
-        return Failure(
-            cause="hung",
-            rank=rank,
-            why=f"no step for {silent_s:.1f} s; {why}",
-            at_s=time.time() - silent_s,
-        )
 
     # -- what comes ----------------------------------------------------------------------------
 
@@ -184,14 +118,14 @@ class GangWatch:
             return ClusterError(f"the cluster was closed while run {self.gang.run} was on it")
         elif kind == "events":
             return self._handle_events(*message[1:])
-        elif kind in ("ended", "lost"):
+        elif kind in ("ended", "fetched", "lost"):
             self._note_end(*message)
             return first_failure(self.progress.ends.values())
         return None
 
     def _handle_events(self, rank: int, pickled: bytes) -> Failure | None:
         """Take all events that came together; the first failure among them, if any."""
-        self._heard_s[rank] = time.monotonic()
+        self._workers.note_heard(rank)
         failures = [self._handle_event(rank, event) for event in pickle.loads(pickled)]
         return next((failure for failure in failures if failure is not None), None)
 
@@ -203,13 +137,15 @@ class GangWatch:
                 if len(self.progress.started) == self.gang.num_ranks:
                     self.progress.status = "running"
                     self.progress.started_s = event["at_s"]
+                    if self.hang is not None:
+                        self.hang.begin()
                     self.gang.changed.notify_all()
             return None
         if self.gang.supervision is not None:
             if kind == "steps" and self.hang is not None:
                 self.hang.take(event)
-            elif kind == "position":
-                self._positions[rank] = event
+            elif kind == "position" and self._inquiry is not None:
+                self._inquiry.take(rank, event)
             elif kind == "decision":
                 self.progress.decision = event
             elif kind == "lost_peers":
@@ -234,23 +170,41 @@ class GangWatch:
         self._without_peers.append(failure)
         self._peers_by_s = min(self._peers_by_s, time.monotonic() + PEERS_S)
 
-    def _note_end(self, what: str, who: Any, future: Future[Any] | None = None) -> None:
+    def _note_end(self, what: str, who: Any, future: Any = None) -> None:
         """Note the end of a rank, or the loss of a worker."""
+        ends, workers = self.progress.ends, self.gang.workers
+        if what == "lost":
+            if who in workers:
+                self._note_lost(workers.index(who), f"its worker {who} was lost")
+        elif what == "fetched":
+            if not future.cancelled() and future.exception() is None:
+                ends[who] = future.result()
+            else:
+                self._note_lost(who, f"its result was lost with its worker {workers[who]}")
+        elif future.status == "finished":
+            self._fetch(who, future)
+        else:
+            why = f"its task was {future.status}, its worker {workers[who]} is gone"
+            self._note_lost(who, why)
+
+    def _note_lost(self, rank: int, why: str) -> None:
         from labkit.cluster.rank_owner import RankEnd
 
-        ends, workers = self.progress.ends, self.gang.workers
-        if future is not None and future.status == "finished":
-            ends[who] = future.result(timeout=10)
-            return
-        if what == "lost":
-            if who not in workers:
-                return
-            rank, why = workers.index(who), f"its worker {who} was lost"
-        else:
-            assert future is not None
-            rank, why = who, f"its task was {future.status}, its worker {workers[who]} is gone"
         end = RankEnd(rank=rank, status="died", error=why, at_s=time.time(), worker_lost=True)
-        ends.setdefault(rank, end)
+        self.progress.ends.setdefault(rank, end)
+
+    def _fetch(self, rank: int, future: Future[Any]) -> None:
+        """Have a rank's end brought here; the message ``fetched`` says that it is, or cannot be.
+
+        Nobody waits for it: one whose worker is killed meanwhile may never come.
+        """
+        client, inbox = self.gang.cluster.client, self.gang.inbox
+        if self._lost_scheduler():
+            return
+        loop: Any = client.loop
+        bringing = client.gather(future, asynchronous=True)
+        fetched = asyncio.run_coroutine_threadsafe(bringing, loop.asyncio_loop)
+        fetched.add_done_callback(lambda done: inbox.put(("fetched", rank, done)))
 
     # -- what follows --------------------------------------------------------------------------
 
@@ -265,15 +219,12 @@ class GangWatch:
         if failure.cause not in SUSPECT:
             failure = first_failure(self.progress.ends.values()) or failure
         if goes_on and failure.is_recoverable and not self.progress.stopping:
-            if told != self._lost(failure):
-                self.progress.decision = None
-                self._tell_survivors(failure)
-            self._gather(time.monotonic() + DECISION_S, until_decided=failure)
+            self._hear_decision(failure, told)
         if self.progress.stopping:
             return RunStopped(f"run {self.gang.run} was stopped")
         if self._lost_scheduler():
             return without_scheduler(self.gang.run)
-        self.progress.failure = failure
+        self.progress.failure, self.progress.lost = failure, self._lost(failure)
         return failure.to_error()
 
     def _lost(self, failure: Failure) -> set[int]:
@@ -296,24 +247,48 @@ class GangWatch:
         self.gang.tell_ranks(("lose", sorted(lost)))
         return lost
 
-    def _gather(self, until_s: float, until_decided: Failure | None = None) -> None:
-        """Take in what comes, until then or until the leader has decided."""
-        while True:
-            if until_decided is not None and (
-                self.progress.decision is not None or not self._survivors(until_decided)
-            ):
-                return
+    def _hear_decision(self, failure: Failure, told: set[int] | None) -> None:
+        """How the ranks that are left go on; where more are lost meanwhile, they decide again.
+
+        Args:
+            failure: what they decide on.
+            told: ranks that they know to be lost.
+        """
+        until_s = time.monotonic() + DECISION_S
+        in_time = True
+        while in_time and self._survivors(failure) and not self._has_decided(failure):
+            lost = self._lost(failure)
+            if lost != told:
+                told = self._tell_survivors(failure)
+            in_time = self._gather(until_s, failure, lost)
+        if not self._has_decided(failure):  # one that counts on lost ranks is none
+            self.progress.decision = None
+
+    def _has_decided(self, failure: Failure) -> bool:
+        decision = self.progress.decision
+        return decision is not None and self._lost(failure) <= {*decision["lost"]}
+
+    def _gather(
+        self, until_s: float, failure: Failure | None = None, lost: set[int] | None = None
+    ) -> bool:
+        """Take in what comes until then; with a failure, until it is decided or others are lost.
+
+        Returns:
+            False when the time is over, or the user ends the run.
+        """
+        while failure is None or not (self._has_decided(failure) or self._lost(failure) != lost):
             message = self._wait(until_s)
             if message is None:
-                return
+                return False
             if message[0] in ("stop", "close"):
                 self.progress.stopping |= message[0] == "stop"
                 self.gang.inbox.put(message)
-                return
+                return False
             if message[0] == "events":
                 self._handle_events(*message[1:])
             else:
                 self._note_end(*message)
+        return True
 
 
 def without_scheduler(run: str) -> ClusterError:

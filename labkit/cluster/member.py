@@ -99,7 +99,7 @@ class Member:
         self._lock = threading.Lock()  # one request at a time
         self._wake = threading.Event()
         self._lost: tuple[int, ...] = ()
-        self._decided = False
+        self._decided_on: tuple[int, ...] = ()  # which of the lost ranks a decision knew of
         self._left = False
 
     def start(self) -> None:
@@ -126,7 +126,10 @@ class Member:
             self._lock.release()
 
     def lose(self, ranks: Sequence[int]) -> None:
-        """Some ranks are gone or hang: the leader, this one or the next, decides what follows."""
+        """Some ranks are gone or hang: the leader, this one or the next, decides what follows.
+
+        It decides again when it is told of others.
+        """
         self._lost = tuple(ranks)
         self._wake.set()
 
@@ -149,7 +152,8 @@ class Member:
             self._emit({"type": "store_lost", "why": str(error).splitlines()[0]})
 
     def _take_turn(self, register: Register) -> None:
-        hangs = self.rank in self._lost
+        lost = self._lost
+        hangs = self.rank in lost
         with self._lock:
             if hangs:
                 self.election.stands = False
@@ -158,21 +162,21 @@ class Member:
                     self._tell("leader_end", self.election.term, why="it hangs")
                     self._exchange(register, resignation)
             self._exchange(register, self.election.request())
-        if self._lost and not hangs and not self._decided:
-            self._decide()
+        if not hangs and lost != self._decided_on:
+            self._decide(lost)
 
-    def _decide(self) -> None:
+    def _decide(self, lost: tuple[int, ...]) -> None:
         """As the leader, say how the run goes on; noted in the register, so by no earlier one."""
         committed = self.election.lease.committed
         if not self.commit(committed):
             return
-        self._decided = True
-        members = sorted({*range(self.world_size)} - {*self._lost})
+        self._decided_on = lost
+        members = sorted({*range(self.world_size)} - {*lost})
         replace = self.supervision.on_failure == "replace"
         self._tell(
             "decision",
             self.election.term,
-            lost=list(self._lost),
+            lost=list(lost),
             members=members,
             num_ranks=self.world_size if replace else len(members),
             committed=committed,

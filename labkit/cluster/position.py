@@ -6,7 +6,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -38,14 +38,16 @@ def num_collectives() -> int:
     return sum(group._get_sequence_number_for_group() for group in groups)
 
 
-def find_culprit(positions: Mapping[int, Mapping[str, Any]], world_size: int) -> tuple[int, str]:
+def find_culprit(
+    positions: Mapping[int, Mapping[str, Any]], asked: Iterable[int]
+) -> tuple[int, str]:
     """The rank that the others wait for, and why it is that one.
 
     Args:
         positions: what each rank said; one that is stopped, or holds Python's lock, says nothing.
-        world_size: ranks.
+        asked: ranks that were to say it.
     """
-    silent = [rank for rank in range(world_size) if rank not in positions]
+    silent = [rank for rank in asked if rank not in positions]
     if silent:
         return silent[0], "it does not answer"
     started = {rank: position["collectives"] for rank, position in positions.items()}

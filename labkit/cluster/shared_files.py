@@ -8,19 +8,24 @@ its result is copied to the others (see ``dataset_on_hosts``).
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.ask_scheduler import ask_scheduler
+from labkit.cluster.ask_scheduler import CALL_S, PATIENT_S, ask_scheduler
 from labkit.cluster.rank_placement import host_of
 from labkit.cluster.workers import ask_workers
-from labkit.errors import SettingError
+from labkit.errors import ClusterError, SettingError
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
 
+    from labkit.cluster.cluster import Cluster
+
 HOME_HOSTS = "labkit-home-hosts"
+ASK_EVERY_S = 0.25  # whether there is a worker again
 
 
 def make_shared_folder(client: Client, workers: list[str], parent: str, name: str) -> Path:
@@ -83,6 +88,35 @@ def blind_workers(client: Client, folder: str, first: str, others: list[str]) ->
     seen: dict[str, bool] = ask_workers(client, sees, probe, workers=others) if others else {}
     ask_workers(client, remove, probe, workers=[first])
     return [worker for worker, is_there in seen.items() if not is_there]
+
+
+def ask_a_worker(cluster: Cluster, function: Callable[..., Any], *args: Any) -> Any:
+    """What a function says of the files that the cluster's workers share: the first answer of one.
+
+    Raises:
+        ClusterError: no worker answers.
+        Exception: what the function raised on a worker.
+    """
+    deadline = time.monotonic() + PATIENT_S
+    while True:
+        try:
+            workers, why = cluster.alive_workers(), "it has none now"
+        except ClusterError as error:
+            workers, why = [], str(error)
+        for worker in workers:
+            try:
+                answers = ask_workers(
+                    cluster.client, function, *args, workers=[worker], timeout_s=CALL_S
+                )
+                return answers[worker]
+            except (ClusterError, OSError) as error:
+                why = str(error)
+        if time.monotonic() >= deadline or cluster.client.status != "running":
+            raise ClusterError(
+                f"no worker of the cluster says what is in the run's files ({why}); see that its "
+                "workers are there, then go on with resume="
+            )
+        time.sleep(ASK_EVERY_S)  # the only one may be coming back
 
 
 def stay_at_home(client: str, host: str, *, dask_scheduler: Scheduler) -> None:

@@ -6,12 +6,20 @@ run has them in its cluster's folder, and they are gone with it.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from labkit.cluster.shared_files import ask_a_worker
 from labkit.errors import SettingError
-from labkit.train.checkpoint_files import DESCRIPTION_FILE, Saved, latest, read
+from labkit.train.checkpoint_files import DESCRIPTION_FILE, Checkpoints, Saved, latest, read
+
+if TYPE_CHECKING:
+    from labkit.cluster.cluster import Cluster
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_FOLDER = "checkpoints"  # in the folder of a kept run, or of a cluster
 
@@ -51,6 +59,45 @@ def find_saved(resume: str, runs: Path | str, cluster_folder: Path | None = None
             "checkpoint_every where it is to be gone on from"
         )
     return saved
+
+
+def find_newest(
+    cluster: Cluster, checkpoints: Checkpoints | None, committed: str, at_most: int
+) -> Saved | None:
+    """The checkpoint that a run which has failed goes on from; ``None`` where there is none.
+
+    The workers of somebody's cluster may have written it where this process sees no files, or
+    those of another machine; so there one of them looks.
+
+    Args:
+        cluster: of the run.
+        checkpoints: where it has left them; ``None`` for a run that writes none.
+        committed: name of the one that the leader committed last, if that is known.
+        at_most: steps; none beyond them.
+    Raises:
+        SettingError: they may not be read.
+        ClusterError: no worker answers.
+    """
+    if checkpoints is None:
+        return None
+    packet = (checkpoints.folder, committed, at_most)
+    if cluster.kind != "existing":
+        return newest_in(*packet)
+    found: Saved | None = ask_a_worker(cluster, newest_in, *packet)
+    return found
+
+
+def newest_in(folder: str, committed: str, at_most: int) -> Saved | None:
+    """Here, or on a worker: the committed one of a folder, else the newest one that is whole."""
+    if committed:
+        try:
+            saved = read(Path(folder) / committed)
+        except SettingError as error:
+            logger.warning("%s", error)
+        else:
+            if saved.step <= at_most:
+                return saved
+    return latest(folder, at_most=at_most)
 
 
 def _name_of(resume: str, runs: Path | str) -> str:

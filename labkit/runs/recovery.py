@@ -14,8 +14,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.ask_scheduler import NoAnswer
@@ -25,11 +23,11 @@ from labkit.cluster.gang_start import WorkerLost
 from labkit.cluster.hang_watch import HangWatch
 from labkit.cluster.placing import give_workers_back
 from labkit.cluster.supervision import Supervision
-from labkit.errors import BusyError, LabError, RankFailed, RunStopped, SettingError
+from labkit.errors import BusyError, LabError, RankFailed, RunStopped
+from labkit.runs import recovery_record
+from labkit.runs.kept_checkpoints import find_newest
 from labkit.runs.record import RunRecord, Status
-from labkit.runs.recovery_record import end_leaders, leader_entry, recovery_entry
-from labkit.runs.restart_policy import REPLACE_S, RestartPolicy, smaller_plan
-from labkit.train import checkpoint_files
+from labkit.runs.restart_policy import REPLACE_S, RestartPolicy, next_job, next_num_ranks
 
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
@@ -183,7 +181,7 @@ class Recovery:
 
     def _take_end(self, gang: Gang) -> None:
         """On the gang's watching thread: it has ended, and its processes with it."""
-        error = gang.progress.error
+        error, gone_on = gang.progress.error, self._attempt
         try:
             if self._goes_on(gang):
                 self._start_again(gang)
@@ -194,8 +192,8 @@ class Recovery:
             error = self._explain(obstacle)
         if isinstance(error, BusyError):
             error = self._explain(error)
-        elif isinstance(error, RankFailed) and self._attempt:
-            times = "1 restart" if self._attempt == 1 else f"{self._attempt} restarts"
+        elif isinstance(error, RankFailed) and gone_on:
+            times = "1 restart" if gone_on == 1 else f"{gone_on} restarts"
             error = _with_note(error, f"it had gone on after {times}")
         self._finish(gang, error)
 
@@ -223,7 +221,6 @@ class Recovery:
         else:
             self._failed = failure.to_error()
             self._tries_left = PLACE_TRIES
-            self._attempt += 1
             self._prepare(gang, failure)
             following = self._start(REPLACE_S)
         self._show(following)
@@ -231,72 +228,32 @@ class Recovery:
             following.stop()
 
     def _prepare(self, gang: Gang, failure: Failure) -> None:
-        """Go back to a checkpoint, and change the plan if ranks are left out."""
-        decision = gang.progress.decision
-        num_ranks = self._num_ranks(decision)
-        with self._lock:
-            steps = self._record.steps
-            known = steps[-1].step + 1 if steps else self.job.start_step
-        saved = self._checkpoint("" if decision is None else decision["committed"], known)
-        if saved is not None and saved.step > self.job.start_step:
-            self.job = replace(self.job, resume_from=saved.folder, start_step=saved.step)
-        entry = recovery_entry(gang, failure, self._attempt)
-        entry |= {"from_step": self.job.start_step, "lost_steps": known - self.job.start_step}
-        with self._lock:
-            end_leaders(self._record.leaders, self._attempt - 1, "attempt ended", failure)
-            self._record.restarts = self._attempt
-            self._record.recoveries.append(entry)
-            first = self.job.start_step
-            self._record.steps = [step for step in self._record.steps if step.step < first]
-            self._record.spans = [span for span in self._record.spans if span.step < first]
-        plan = smaller_plan(self.job.plan, self.job.workload, num_ranks)
-        self.job = replace(self.job, plan=plan)
-        entry["world_size"] = plan.world_size
-        self._on_restart(self.job)
+        """Go back to a checkpoint, and change the plan if ranks are left out.
 
-    def _num_ranks(self, decision: dict[str, Any] | None) -> int:
-        """Ranks that the next attempt may have."""
-        wanted = self.job.plan.world_size
-        if decision is not None:
-            return int(decision["num_ranks"])
-        if self.policy.on_failure == "replace":
-            return wanted
-        return min(wanted, self.cluster.num_workers)
-
-    def _checkpoint(self, committed: str, known: int) -> checkpoint_files.Saved | None:
-        """The one that the leader committed last, else the newest one that is whole.
-
-        Steps that are not known here would be missing from the record, so none is beyond them.
+        Raises:
+            LabError: that cannot be; nothing has changed.
         """
-        if self.job.checkpoints is None:
-            return None
-        folder = Path(self.job.checkpoints.folder)
-        if committed:
-            try:
-                saved = checkpoint_files.read(folder / committed)
-            except SettingError as error:
-                logger.warning("%s", error)
-            else:
-                if saved.step <= known:
-                    return saved
-        return checkpoint_files.latest(folder, at_most=known)
+        job, progress = self.job, gang.progress
+        with self._lock:
+            known = recovery_record.num_known(self._record, job)
+        committed = "" if progress.decision is None else progress.decision["committed"]
+        # Steps that are not known here would be missing from the record: none is beyond them.
+        saved = find_newest(self.cluster, job.checkpoints, committed, known)
+        wanted, on_failure = job.plan.world_size, self.policy.on_failure
+        num_ranks = next_num_ranks(wanted, on_failure, progress, self.cluster)
+        self.job = next_job(job, num_ranks, saved)
+        self._attempt += 1
+        with self._lock:
+            recovery_record.note_restart(self._record, gang, failure, self._attempt, self.job)
+        self._on_restart(self.job)
 
     # -- events --------------------------------------------------------------------------------
 
     def _take(self, rank: int, event: dict[str, Any]) -> None:
         """On the gang's watching thread: keep what concerns attempts, and pass the event on."""
-        kind = event["type"]
         with self._lock:
-            if kind == "leader":
-                self._record.leaders.append(leader_entry(rank, event, self._attempt))
-            elif kind == "leader_end":
-                for leader in self._record.leaders:
-                    if leader["term"] == event["term"]:
-                        leader["ended"] = leader["ended"] or event["why"]
-            elif kind == "steps" and self._record.recoveries:
-                entry = self._record.recoveries[-1]
-                if entry["recovery_s"] is None:
-                    entry["recovery_s"] = time.time() - self._origin_s - entry["at_s"]
+            wall_s = time.time() - self._origin_s
+            recovery_record.note_event(self._record, rank, event, self._attempt, wall_s)
         self._on_event(rank, event)
 
     # -- the end -------------------------------------------------------------------------------
@@ -318,7 +275,11 @@ class Recovery:
             if gang.progress.failure is not None:
                 self._give_up_place()
             with self._lock:
-                end_leaders(self._record.leaders, self._attempt, "run ended", gang.progress.failure)
+                if error is None:
+                    recovery_record.note_gone_on(self._record, time.time() - self._origin_s)
+                recovery_record.end_leaders(
+                    self._record.leaders, self._attempt, "run ended", gang.progress.failure
+                )
             self._on_end(gang, error)
         except Exception as unexpected:
             logger.exception("run %s ended, but its record could not be made", self.run)

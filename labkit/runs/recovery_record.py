@@ -8,8 +8,63 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labkit.cluster.blame import Failure
     from labkit.cluster.gang import Gang
+    from labkit.runs.record import RunRecord
+    from labkit.train.job import TrainJob
 
 Entry = dict[str, Any]
+
+
+def note_event(record: RunRecord, rank: int, event: Entry, attempt: int, wall_s: float) -> None:
+    """Take from an event of a rank what it says of leaders and of a recovery; hold the lock.
+
+    Args:
+        record: of the run.
+        rank, event: of the ranks that run now.
+        attempt: theirs.
+        wall_s: now, seconds since the call that started the run.
+    """
+    kind = event["type"]
+    if kind == "leader":
+        record.leaders.append(leader_entry(rank, event, attempt))
+    elif kind == "leader_end":
+        for leader in record.leaders:
+            if leader["term"] == event["term"]:
+                leader["ended"] = leader["ended"] or event["why"]
+    elif kind == "steps":
+        note_gone_on(record, wall_s)
+
+
+def note_gone_on(record: RunRecord, wall_s: float) -> None:
+    """A step is done, or the run with none left to do: it has gone on. Hold the lock."""
+    if record.recoveries and record.recoveries[-1]["recovery_s"] is None:
+        record.recoveries[-1]["recovery_s"] = wall_s - record.recoveries[-1]["at_s"]
+
+
+def num_known(record: RunRecord, job: TrainJob) -> int:
+    """Steps that are done as far as the record knows; hold the lock."""
+    return record.steps[-1].step + 1 if record.steps else job.start_step
+
+
+def note_restart(
+    record: RunRecord, gang: Gang, failure: Failure, attempt: int, job: TrainJob
+) -> None:
+    """A run goes on: its record goes back to where the next attempt begins. Hold the lock.
+
+    Args:
+        record: of the run.
+        gang, failure: that failed.
+        attempt: number of the next one, and so of the restarts.
+        job: of the next one.
+    """
+    first = job.start_step
+    entry = recovery_entry(gang, failure, attempt)
+    entry |= {"from_step": first, "lost_steps": num_known(record, job) - first}
+    entry["world_size"] = job.plan.world_size
+    end_leaders(record.leaders, attempt - 1, "attempt ended", failure)
+    record.restarts = attempt
+    record.recoveries.append(entry)
+    record.steps = [step for step in record.steps if step.step < first]
+    record.spans = [span for span in record.spans if span.step < first]
 
 
 def recovery_entry(gang: Gang, failure: Failure, attempt: int) -> Entry:

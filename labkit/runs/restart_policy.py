@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from labkit.cluster.supervision import OnFailure
 from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
 from labkit.workload import Workload
+
+if TYPE_CHECKING:
+    from labkit.cluster.cluster import Cluster
+    from labkit.cluster.gang import Progress
+    from labkit.train.checkpoint_files import Saved
+    from labkit.train.job import TrainJob
 
 MAX_RESTARTS = 3
 REPLACE_S = 30.0  # for the workers that replace lost ones
@@ -39,6 +45,41 @@ class RestartPolicy:
                 f"on_failure={self.on_failure!r} is not available; choose "
                 f"{' or '.join(get_args(OnFailure))}"
             )
+
+
+def next_num_ranks(
+    world_size: int, on_failure: OnFailure, progress: Progress, cluster: Cluster
+) -> int:
+    """Ranks that the next attempt may have: as the leader said, else by the same rule here.
+
+    Args:
+        world_size: ranks of the attempt that failed.
+        on_failure: see ``RestartPolicy``.
+        progress: of its gang: the leader's decision, if any, and the ranks that were lost.
+        cluster: its workers are what is left to a run that has lost all its ranks.
+    """
+    if progress.decision is not None:
+        return int(progress.decision["num_ranks"])
+    if on_failure == "replace":
+        return world_size
+    return min(world_size - len(progress.lost) or world_size, cluster.num_workers)
+
+
+def next_job(job: TrainJob, num_ranks: int, saved: Saved | None) -> TrainJob:
+    """The job of the next attempt.
+
+    Args:
+        job: of the attempt that failed.
+        num_ranks: see ``next_num_ranks``.
+        saved: checkpoint to go on from; ``None``, or one from before this job's own start, has it
+            begin where this one began.
+    Raises:
+        PlanError: its plan cannot go on with so few ranks.
+    """
+    plan = smaller_plan(job.plan, job.workload, num_ranks)
+    if saved is None or saved.step <= job.start_step:
+        return replace(job, plan=plan)
+    return replace(job, plan=plan, resume_from=saved.folder, start_step=saved.step)
 
 
 def smaller_plan(plan: Plan, workload: Workload, num_ranks: int) -> Plan:

@@ -6,6 +6,7 @@ The ranks ask once more: what they read decides.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +59,30 @@ def find_resumed(
 ) -> Saved | None:
     """The checkpoint that a training goes on from, ``None`` of one that begins; see ``train``.
 
+    Workers of somebody's cluster may see files that are not seen here, so one of them looks, too.
+
     Raises:
         SettingError: there is none, or it may not be read.
+        ClusterError: none is here, and no worker answers.
     """
+    from labkit.cluster.shared_files import ask_a_worker
     from labkit.runs.kept_checkpoints import find_saved
 
     if resume is None:
         return None
     name = resume if isinstance(resume, str) else resume.run
-    return find_saved(name, _RUNS if runs is None else runs, cluster.folder)
+    where = Path(_RUNS if runs is None else runs).absolute()
+    try:
+        return find_saved(name, where, cluster.folder)
+    except SettingError as not_here:
+        if cluster.kind != "existing":
+            raise
+        there = str(Path(name).absolute()) if os.sep in name else name
+        try:
+            found: Saved = ask_a_worker(cluster, find_saved, there, where, cluster.folder)
+        except SettingError:
+            raise not_here from None
+        return found
 
 
 def saved_workload(saved: Saved) -> Workload:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from labkit.cluster.hang_watch import ASK_S, BUSY_S, HangWatch
+from labkit.cluster.hang_watch import ASK_S, BUSY_S, FIRST_S, HangWatch
 from labkit.cluster.position import find_culprit, has_moved, tell_position
 from labkit.cluster.rank_context import RankContext
 
@@ -29,6 +29,7 @@ def running(step_s: float, reports: int = 10, num_steps: int = 1000) -> tuple[Ha
     """A watch that has seen reports of one step each."""
     clock = Clock()
     watch = HangWatch(num_steps, clock)
+    watch.begin()
     for step in range(reports):
         clock.now_s += step_s
         watch.take(steps(step, 1))
@@ -48,7 +49,35 @@ def test_a_hang_is_known_within_ten_seconds_unless_steps_are_slow() -> None:
     assert running(2.5)[0].limit_s + 2 * ASK_S <= 10.0
 
 
-def test_nothing_is_due_before_the_first_step_and_after_the_last() -> None:
+@pytest.mark.parametrize("reports", [1, 2])
+def test_steps_of_twelve_seconds_are_no_hang_from_the_first_report_on(reports: int) -> None:
+    watch, clock = running(12.0, reports)
+    clock.now_s += 2 * 12.0
+    assert clock.now_s < watch.due_s
+
+
+def test_a_hang_after_the_first_quick_report_is_known_within_ten_seconds() -> None:
+    for start_s in (0.3, 2.5):
+        watch, clock = running(start_s, reports=1)
+        assert watch.due_s + 2 * ASK_S <= clock.now_s + 10.0
+
+
+def test_how_long_the_start_took_no_longer_counts_once_a_step_is_known() -> None:
+    watch, clock = running(60.0, reports=1)
+    clock.now_s += 0.1
+    watch.take(steps(1, 1))
+    assert watch.limit_s == 6.0
+
+
+def test_ranks_that_build_their_model_are_given_ten_minutes() -> None:
+    watch, clock = running(0.1, reports=0)
+    assert watch.due_s == clock.now_s + FIRST_S
+    watch.expect_slow_steps(8.0)
+    watch.take(steps(0, 1))
+    assert watch.due_s < clock.now_s + 2 * 8.0
+
+
+def test_nothing_is_due_before_the_ranks_have_started_and_after_the_last_step() -> None:
     assert HangWatch(10, Clock()).due_s == float("inf")
     watch, _ = running(0.1, reports=9, num_steps=10)
     assert watch.due_s < float("inf")
@@ -82,9 +111,12 @@ def test_ranks_that_do_something_else_are_excused_for_a_while() -> None:
 def test_the_culprit_is_silent_or_has_started_the_fewest_collectives() -> None:
     at = {"collectives": 12, "doing": "", "at": "model.py:7 in forward"}
     behind = at | {"collectives": 10, "at": "model.py:9 in loop"}
-    assert find_culprit({0: at, 2: at}, 3) == (1, "it does not answer")
-    assert find_culprit({0: at, 1: behind}, 2) == (1, "2 collectives behind, at model.py:9 in loop")
-    assert find_culprit({0: at, 1: at}, 2) == (0, "at model.py:7 in forward")
+    assert find_culprit({0: at, 2: at}, range(3)) == (1, "it does not answer")
+    assert find_culprit({0: at, 1: behind}, [0, 1]) == (
+        1,
+        "2 collectives behind, at model.py:9 in loop",
+    )
+    assert find_culprit({0: at, 1: at}, [0, 1]) == (0, "at model.py:7 in forward")
 
 
 def test_a_run_whose_ranks_still_start_collectives_is_only_slow() -> None:

@@ -123,6 +123,17 @@ def test_a_leader_that_hangs_steps_down_and_another_decides_on_it(gang: Gang) ->
     assert not gang.members[first].commit("late")
 
 
+def test_when_another_rank_is_lost_the_leader_decides_once_more(gang: Gang) -> None:
+    leader = gang.wait_for("leader", lambda e: True)["rank"]
+    first, second = (rank for rank in range(3) if rank != leader)
+    gang.members[leader].lose([first])
+    assert gang.wait_for("decision", lambda e: True)["lost"] == [first]
+    gang.members[leader].lose([first, second])
+    decision = gang.wait_for("decision", lambda e: e["lost"] != [first])
+    assert (decision["lost"], decision["num_ranks"]) == ([first, second], 1)
+    assert decision["rank"] == leader
+
+
 def test_members_of_the_next_attempt_take_over_at_once(store: dist.TCPStore) -> None:
     before = Gang(store, Supervision(run="attempts"), 2)
     assert before.wait_for("leader", lambda e: True)["term"] == 1

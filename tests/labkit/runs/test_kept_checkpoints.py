@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from labkit.cluster import shared_files
 from labkit.errors import SettingError
 from labkit.plan import Plan
-from labkit.runs.kept_checkpoints import find_saved, kept_in, passing_in
+from labkit.runs.kept_checkpoints import find_newest, find_saved, kept_in, passing_in
 from labkit.runs.record import RunRecord
 from labkit.runs.store import RunStore
 from labkit.train import checkpoint_files as files
-from labkit.train.resume_check import check_goes_on, saved_workload
+from labkit.train.resume_check import check_goes_on, find_resumed, saved_workload
 from labkit.workload import WORKLOADS
 
 RUN = "20260101-000000-abc"
@@ -119,3 +121,56 @@ def test_a_custom_model_needs_its_workload(tmp_path: Path) -> None:
     write(kept_in(tmp_path, RUN), 4, workload={**FRUIT.to_dict(), "model": "Mine"})
     with pytest.raises(SettingError, match=r"trained the custom model 'Mine'.*where the model is"):
         saved_workload(find_saved(RUN, tmp_path))
+
+
+@pytest.fixture
+def elsewhere(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Somebody's cluster whose workers see the kept runs; this process does not."""
+    hidden = runs.rename(runs.with_name("hidden"))
+
+    def ask(client: Any, function: Callable[..., Any], *args: Any, **how: Any) -> dict[str, Any]:
+        hidden.rename(runs)
+        try:
+            return {worker: function(*args) for worker in how["workers"]}
+        finally:
+            runs.rename(hidden)
+
+    monkeypatch.setattr(shared_files, "ask_workers", ask)
+    return SimpleNamespace(
+        kind="existing", client=None, alive_workers=lambda: ["worker"], folder=runs / "none"
+    )
+
+
+def test_what_a_failed_run_goes_on_from_is_asked_of_workers_on_other_machines(
+    runs: Path, elsewhere: Any
+) -> None:
+    folder = kept_in(runs, RUN)
+    checkpoints = files.Checkpoints(folder=str(folder))
+    assert not folder.exists()
+    for committed, at_most, step in (("", 50, 40), ("step-000020", 50, 20), ("", 30, 20)):
+        saved = find_newest(elsewhere, checkpoints, committed, at_most)
+        assert saved is not None
+        assert (saved.step, saved.folder) == (step, str(folder / f"step-{step:06d}"))
+    assert find_newest(elsewhere, checkpoints, "", 10) is None
+    assert find_newest(elsewhere, None, "step-000020", 50) is None
+
+
+def test_a_committed_checkpoint_beyond_what_is_known_or_damaged_is_passed_over(runs: Path) -> None:
+    own: Any = SimpleNamespace(kind="cpu")
+    checkpoints = files.Checkpoints(folder=str(kept_in(runs, RUN)))
+    for committed, at_most in (("step-000040", 39), ("step-000041", 39)):
+        saved = find_newest(own, checkpoints, committed, at_most)
+        assert saved is not None
+        assert saved.step == 20
+
+
+def test_a_kept_run_is_resumed_whose_checkpoints_only_the_workers_see(
+    runs: Path, elsewhere: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs.parent)
+    for resume in (RUN, f"runs/{RUN}/checkpoints"):
+        saved = find_resumed(resume, "runs", elsewhere)
+        assert saved is not None
+        assert saved.folder == str(kept_in(runs, RUN) / "step-000040")
+    with pytest.raises(SettingError, match="run '2027' is unknown"):
+        find_resumed("2027", "runs", elsewhere)

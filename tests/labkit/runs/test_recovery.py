@@ -17,6 +17,7 @@ import labkit
 from labkit.cluster import gang_start, placing
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.gang import Gang
+from labkit.cluster.gang_watch import GangWatch
 from labkit.errors import ClusterError, RankFailed, RunStopped
 from labkit.runs import recovery
 from labkit.runs.record import RunRecord
@@ -218,6 +219,27 @@ def test_a_lost_worker_is_replaced(
     assert run._recovery._origin_s + entry["at_s"] - killed_s < DEAD_S
 
 
+def test_a_result_that_is_lost_with_its_worker_is_made_again(
+    start: Callable[..., Run], undisturbed: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, lost = GangWatch._fetch, []
+
+    def lose_first(watch: GangWatch, rank: int, future: Any) -> None:
+        if not lost:
+            lost.append(watch.gang.workers[rank])
+            os.kill(worker_pid(run, rank), signal.SIGKILL)
+            deadline = time.monotonic() + SOON_S
+            while lost[0] in watch.gang.cluster.alive_workers():
+                assert time.monotonic() < deadline
+                threading.Event().wait(0.005)
+        fetch(watch, rank, future)
+
+    run = start()
+    monkeypatch.setattr(GangWatch, "_fetch", lose_first)
+    entry = check_recovered(run.wait(SOON_S), undisturbed)
+    assert entry["cause"] == "worker_lost"
+
+
 @pytest.fixture
 def lose(monkeypatch: pytest.MonkeyPatch) -> Callable[[Cluster, int], list[str]]:
     """Call it: the next run loses the worker of that rank once it has got it; says which."""
@@ -352,14 +374,18 @@ def test_a_killed_rendezvous_store_is_replaced(
     assert (entry["cause"], entry["decided_by"]) == ("store_lost", "client")
 
 
-def test_a_run_shrinks_to_the_replicas_that_are_left(
+def test_a_run_shrinks_to_the_replicas_that_are_left_of_ranks_that_die_at_once(
     start: Callable[..., Run], undisturbed: list[float]
 ) -> None:
-    run = start(on_failure="shrink")
-    os.kill(run.rank_pids()[1], signal.SIGKILL)
+    run = start(labkit.Plan(dp=3), on_failure="shrink")
+    pids = run.rank_pids()
+    for rank in (1, 2):
+        os.kill(pids[rank], signal.SIGKILL)
     record = run.wait(SOON_S)
     assert record.status == "done"
-    assert record.recoveries[0]["world_size"] == record.world_size == record.plan["dp"] == 1
+    (entry,) = record.recoveries
+    assert (entry["cause"], entry["decided_by"], entry["leader"]) == ("died", "leader", 0)
+    assert entry["world_size"] == record.world_size == record.plan["dp"] == 1
     assert len(record.devices) == len(record.memory_bytes["formula"]) == 1
     assert record.losses == pytest.approx(undisturbed, rel=1e-5)
 
@@ -370,6 +396,11 @@ def test_a_plan_that_cannot_shrink_says_so(start: Callable[..., Run]) -> None:
     with pytest.raises(RankFailed, match=r"rank 1 died.*could not go on: .*1 of its 2 ranks") as e:
         run.wait(SOON_S)
     assert "choose on_failure='replace'" in str(e.value)
+    assert "gone on" not in str(e.value)
+    view = run.view()
+    assert (view.status, view.restarts, view.recoveries) == ("failed", 0, [])
+    assert len(view.steps) >= EVERY
+    assert [leader["ended"] for leader in view.leaders if leader["rank"] == 0] == ["run ended"]
 
 
 def test_after_the_last_restart_a_failure_is_the_runs(start: Callable[..., Run]) -> None:
