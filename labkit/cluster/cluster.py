@@ -246,7 +246,8 @@ class Cluster:
 
         if self.closed:
             raise ClusterError("the cluster is closed; launch a new one")
-        if not 1 <= num_ranks <= (limit := self.num_workers_within(queue_s)):
+        limit = self.num_workers_within(queue_s)
+        if not 1 <= num_ranks <= limit:
             raise SettingError(
                 f"{num_ranks} ranks do not fit {limit} workers; choose 1 to {limit}, or launch "
                 "more workers"
