@@ -17,29 +17,68 @@ if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.runs.record import RunRecord
     from labkit.runs.run import Run
+    from labkit.runs.store import RunStore
 
 
 LAUNCHED_HERE = Where()
 
 
 @contextmanager
-def own_cluster(num_workers: int, where: Where = LAUNCHED_HERE) -> Iterator[Cluster]:
-    """A cluster for one command, closed when it ends; with an address, the workers there."""
+def own_cluster(
+    num_workers: int, where: Where = LAUNCHED_HERE, queue_s: float = 0.0
+) -> Iterator[Cluster]:
+    """A cluster for one command, closed when it ends; with an address, the workers there.
+
+    Args:
+        num_workers: to launch; with an address, that the command needs.
+        where: the cluster that runs already, if any.
+        queue_s: seconds that the command may wait for its workers, also for those that have not
+            come to the address yet.
+    """
     from labkit.cluster.launch import launch
 
     wanted = num_workers if where.address is None else None
     with launch(wanted, **asdict(where)) as cluster:
+        if queue_s:
+            cluster.expect_workers(num_workers)
         say(f"{cluster.why}. {cluster.backend_why}.")
         yield cluster
 
 
-def wait_or_stop(run: Run) -> RunRecord:
-    """The record of a run at its end; Control-C stops the run and keeps what it has done.
+def wait_and_keep(run: Run, store: RunStore, repeats: str = "") -> RunRecord:
+    """The record of a run at its end, saved; Control-C stops the run and keeps what it has done.
 
+    Of a run that fails, too, what is known is saved: its steps, and what it went on after.
+
+    Args:
+        run: that was started for this command.
+        store: that keeps its record.
+        repeats: the run that it repeats, if any.
     Raises:
         RunStopped: another client stopped it before it had done a step.
         KeyboardInterrupt: it had done none, as it waited in the line; it has left that.
+        Exception: what the run failed with.
     """
+    try:
+        record = _wait_or_stop(run)
+    except Exception:
+        record = run.view()
+        if record.steps or record.recoveries:
+            try:
+                _keep(record, store, repeats)
+            except SettingError as obstacle:  # what the run failed with matters more
+                say(f"no record: {obstacle}")
+        raise
+    _keep(record, store, repeats)
+    return record
+
+
+def _keep(record: RunRecord, store: RunStore, repeats: str) -> None:
+    record.repeats = repeats
+    say(f"record: {store.save(record)}")
+
+
+def _wait_or_stop(run: Run) -> RunRecord:
     try:
         return wait_telling(run)
     except RunStopped as stopped:

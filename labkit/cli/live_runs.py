@@ -34,7 +34,7 @@ def live_command(*, address: str, security: Path | None, as_json: bool) -> None:
 @options.as_json
 def follow_command(*, run: str, address: str, security: Path | None, as_json: bool) -> None:
     """Watch RUN to its end, then show its record; Control-C leaves the run alone."""
-    from labkit.reports import train_table
+    from labkit.cli.run_report import train_table
     from labkit.runs.follow import follow
 
     with follow(address, run, security=security) as followed:
@@ -79,4 +79,7 @@ def stop_command(*, run: str, address: str, security: Path | None, as_json: bool
     found = followed.found
     stopped = {"run": found.run, "status": record.status, "step": found.step}
     text = f"run {found.run}: {record.status} after step {found.step} of {found.planned_steps}"
+    if record.status == "failed":
+        text += f"; {record.error.partition(chr(10))[0]}"
     answer(stopped, as_json, lambda: text)
+    sys.exit(FAILED if record.status == "failed" else DONE)

@@ -76,7 +76,7 @@ queue_s = click.option(
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait in the line for workers that others use, at most so long.",
+    help="Wait in the line for workers that others use or that are not there yet, at most so long.",
 )
 workload = click.option(
     "--workload", required=True, metavar="NAME", help=f"One of {', '.join(WORKLOADS)}."

@@ -61,10 +61,10 @@ def preprocess_command(
     **more: Any,
 ) -> None:
     """Run the five steps on sources and write training shards."""
+    from labkit.cli.preprocess_report import preprocess_table
     from labkit.preprocess.choose import check_sources, chosen_spec
     from labkit.preprocess.pipeline import check_steps
     from labkit.preprocess.preprocess import check_made, preprocess
-    from labkit.reports import preprocess_table
 
     where.check("--workers", workers)
     if not sources and spec is None:

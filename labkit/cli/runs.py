@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from labkit.cli import options
-from labkit.cli.clusters import check_devices, own_cluster, wait_or_stop
+from labkit.cli.clusters import check_devices, own_cluster, wait_and_keep
 from labkit.cli.live_runs import follow_command, live_command, stop_command
-from labkit.cli.output import answer, say
+from labkit.cli.output import answer
 from labkit.errors import SettingError
 
 Command = TypeVar("Command", bound=Any)
@@ -63,7 +63,8 @@ def list_command(*, runs: Path, as_json: bool) -> None:
 @_stored
 def show_command(*, run: str, runs: Path, as_json: bool) -> None:
     """One RUN, or one sweep, in full."""
-    from labkit.reports import curve_table, train_table
+    from labkit.cli.run_report import train_table
+    from labkit.reports import curve_table
     from labkit.runs.curve_store import CurveStore
     from labkit.runs.store import RunStore
 
@@ -179,9 +180,7 @@ def repeat_command(
     where.check()
     check_devices(plan.world_size, where.address)
     with own_cluster(plan.world_size, where) as cluster:
-        again = wait_or_stop(repeat(record, cluster, single=single))
-    again.repeats = record.run
-    say(f"record: {store.save(again)}")
+        again = wait_and_keep(repeat(record, cluster, single=single), store, repeats=record.run)
     differences = loss_differences(record, again)
     answer(
         {**differences.to_json(), "single": single, "record": again.to_json()},

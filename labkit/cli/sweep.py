@@ -85,7 +85,7 @@ def sweep_command(
         store.save(record)
 
     with (
-        own_cluster(max(devices), where) as cluster,
+        own_cluster(max(devices), where, queue_s) as cluster,
         telling_place(cluster, queue_s),
     ):
         curve = sweep(

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import click
 
 from labkit.cli import options
-from labkit.cli.clusters import check_devices, check_emulation, own_cluster, wait_or_stop
+from labkit.cli.clusters import check_devices, check_emulation, own_cluster, wait_and_keep
 from labkit.cli.live_lines import telling_place
-from labkit.cli.output import answer, say
+from labkit.cli.output import answer
 from labkit.cluster.supervision import OnFailure
 from labkit.errors import SettingError
 from labkit.plan import Plan
@@ -70,8 +70,9 @@ def train_command(
     **settings: Any,
 ) -> None:
     """Train a workload under a plan and print its record; or go on with a RUN that was cut off."""
+    from labkit.cli.run_report import train_table
     from labkit.cluster.capacity import most_workers
-    from labkit.reports import check_folder, train_table
+    from labkit.reports import check_folder
     from labkit.runs.store import RunStore
     from labkit.train.resume_check import check_every
     from labkit.train.train import check_length, check_queue, train
@@ -87,7 +88,7 @@ def train_command(
         check_devices(devices, where.address)
     plan.validate(chosen, None if where.address else devices or most_workers())
     check_folder(runs)
-    with own_cluster(devices or plan.world_size, where) as cluster:
+    with own_cluster(devices or plan.world_size, where, queue_s) as cluster:
         with telling_place(cluster, queue_s):
             run = train(
                 chosen,
@@ -104,8 +105,7 @@ def train_command(
                 runs=runs,
                 queue_s=queue_s,
             )
-        record = wait_or_stop(run)
-    say(f"record: {RunStore(runs).save(record)}")
+        record = wait_and_keep(run, RunStore(runs))
     answer(record.to_json(), as_json, lambda: train_table(record))
 
 

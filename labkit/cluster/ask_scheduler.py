@@ -72,8 +72,11 @@ def _in_words(client: Client, timeout_s: float) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise NoAnswer(f"the scheduler did not answer within {timeout_s:.0f} s") from error
+        raise NoAnswer(
+            f"the scheduler did not answer within {timeout_s:.0f} s; see that its process is not "
+            "suspended, and that its host can be reached"
+        ) from error
     except Exception as error:
         if isinstance(error, OSError) or client.status != "running":
-            raise SchedulerLost(f"the Dask scheduler is gone ({error})") from error
+            raise SchedulerLost(f"the Dask scheduler is gone ({error}); launch again") from error
         raise

@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import psutil
@@ -51,6 +50,7 @@ class Cluster:
         folder: private folder on the workers' host for data, removed when the cluster closes.
         datasets: bundled datasets that were prepared here, by name.
         profiles: what the layers of models cost here, by model, precision and dataset.
+        most_workers: that were seen here at once, or are known to be coming.
         stop_asked: by run, called with who when another client of the scheduler asks it to stop.
         owed: what the scheduler has to be told, and is again while it does not answer.
         ranks_use: the backend and device of the ranks.
@@ -81,6 +81,7 @@ class Cluster:
         self._closing = False
         self.datasets: dict[str, Dataset] = {}
         self.profiles: dict[tuple[Any, ...], ModelProfile] = {}
+        self.most_workers = 0
         self.stop_asked: dict[str, Callable[[str], None]] = {}
         self.owed = OwedCalls(client)
         self.ranks_use: Backend = ON_CORES
@@ -156,7 +157,18 @@ class Cluster:
         """Addresses of the workers that are there now."""
         if self.closed or self.client.status != "running":
             return []
-        return worker_addresses(self.client)
+        there = worker_addresses(self.client)
+        self.expect_workers(len(there))
+        return there
+
+    def expect_workers(self, num_workers: int) -> None:
+        """So many are, or will be, there at once: a run of as many may wait for them."""
+        self.most_workers = max(self.most_workers, num_workers)
+
+    def num_workers_within(self, queue_s: float) -> int:
+        """Workers that a run may ask for: those of now; where it may wait, the most there were."""
+        now = self.num_workers
+        return self.most_workers if queue_s else now
 
     def call_workers(
         self,
@@ -171,12 +183,6 @@ class Cluster:
     def restart_workers(self, workers: list[str]) -> None:
         """Have the nannies of workers that do not answer, such as stopped ones, start them anew."""
         restart(self.client, workers)
-
-    def load(self) -> dict[str, dict[str, Any]]:
-        """How busy the device of each worker is now, by address; see ``describe_load``."""
-        from labkit.cluster.load import describe_load
-
-        return self.call_workers(describe_load)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.num_workers} workers"
@@ -200,7 +206,7 @@ class Cluster:
                 in a notebook cell.
             num_ranks: ranks, one per worker, between 1 and the number of workers.
             timeout_s: seconds after which the ranks are ended; ``None`` waits for them.
-            queue_s: seconds that they may wait for free workers.
+            queue_s: seconds that they may wait for workers that are not free, or not there.
             on_start: called with their gang before they are waited for.
         Returns:
             The results by rank.
@@ -240,10 +246,11 @@ class Cluster:
 
         if self.closed:
             raise ClusterError("the cluster is closed; launch a new one")
-        if not 1 <= num_ranks <= self.num_workers:
+        limit = self.num_workers_within(queue_s)
+        if not 1 <= num_ranks <= limit:
             raise SettingError(
-                f"{num_ranks} ranks do not fit {self.num_workers} workers; choose 1 to "
-                f"{self.num_workers}, or launch more workers"
+                f"{num_ranks} ranks do not fit {limit} workers; choose 1 to {limit}, or launch "
+                "more workers"
             )
         return Gang(
             self,
@@ -313,13 +320,7 @@ class Cluster:
             self.closed = True
         atexit.unregister(self._close_at_exit)
         if self.client.status == "running":  # else the scheduler has gone, and the workers with it
-            with contextlib.suppress(ClusterError, OSError):
-                self.client.unsubscribe_topic("all")
-                self.client.unsubscribe_topic(self.topic)
-                if self.on_shared_storage:
-                    ask_scheduler(self.client, remove, str(self.folder))
-                if self._owned is None:
-                    withdraw_plugins(self.client, self.plugin_name)
+            self._take_leave()
         self.client.close()
         if self._owned is not None:
             close_owned(self._owned)
@@ -328,6 +329,23 @@ class Cluster:
             end_processes([*servers, *self._fork_servers()], CLOSE_S)
             remove_folder(self.folder, CLOSE_S)
 
+    def _take_leave(self) -> None:
+        """Tell the scheduler; where one thing fails, the others are done all the same."""
+        leave: list[partial[Any]] = [
+            partial(self.client.unsubscribe_topic, "all"),
+            partial(self.client.unsubscribe_topic, self.topic),
+        ]
+        if self.on_shared_storage:
+            leave.append(partial(ask_scheduler, self.client, remove, str(self.folder)))
+        if self._owned is None:
+            leave.append(partial(withdraw_plugins, self.client, self.plugin_name))
+        for each in leave:
+            try:
+                each()
+            except (ClusterError, OSError) as error:
+                what = each.func.__name__
+                logger.warning("%s was closed, but %s failed: %s", self.plugin_name, what, error)
+
     def _fork_servers(self) -> list[psutil.Process]:
         """The fork server of this host, if it is ours and runs."""
         return [] if self.kind == "existing" else find_fork_servers(self.folder)
@@ -335,12 +353,7 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

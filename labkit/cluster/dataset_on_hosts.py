@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.cluster.ask_scheduler import ask_scheduler
 from labkit.cluster.rank_placement import host_of
-from labkit.errors import ClusterError
+from labkit.cluster.silent_workers import UNHEARD_S, list_unheard
+from labkit.cluster.workers import WorkersLate, ask_workers
+from labkit.errors import ClusterError, LabError
 
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
@@ -28,19 +31,17 @@ def reach_all_hosts(dataset: Dataset, cluster: Cluster, among: Sequence[str] | N
         among: addresses of the workers whose hosts it concerns, and that are free to copy; ``None``
             for all.
     Raises:
+        WorkersLate: a host does not answer, so nobody knows.
         ClusterError: a host lacks the user's own data, or none has the lab's any more; names it,
             and says what to do.
     """
-    everywhere = {host_of(address): address for address in reversed(cluster.alive_workers())}
-    everywhere |= {host_of(address): address for address in reversed(among or ())}
+    alive = cluster.alive_workers()
+    everywhere = {host_of(address) for address in (*alive, *(among or ()))}
     if len(everywhere) < 2:
         return
     folder = str(dataset.folder)
-    answers = cluster.call_workers(look_for, folder, workers=list(everywhere.values()))
-    concerned = set(everywhere) if among is None else set(map(host_of, among))
-    lacking = {
-        worker: why for worker, (why, _) in answers.items() if why and host_of(worker) in concerned
-    }
+    answers = _ask_one_each(cluster, folder, alive if among is None else among)
+    lacking = {worker: why for worker, (why, _) in answers.items() if why}
     if not lacking:
         return
     if not Path(folder).is_relative_to(str(cluster.folder)):
@@ -51,6 +52,11 @@ def reach_all_hosts(dataset: Dataset, cluster: Cluster, among: Sequence[str] | N
             f"labkit.preprocess(..., replicas={len(everywhere)})"
         )
     holders = [worker for worker, (_, at_home) in answers.items() if at_home]
+    for other in (each for each in alive if each not in answers):
+        if holders:
+            break
+        found = cluster.call_workers(look_for, folder, workers=[other])
+        holders = [worker for worker, (_, at_home) in found.items() if at_home]
     if not holders:
         for name in [name for name, kept in cluster.datasets.items() if kept is dataset]:
             del cluster.datasets[name]
@@ -59,6 +65,21 @@ def reach_all_hosts(dataset: Dataset, cluster: Cluster, among: Sequence[str] | N
             "it anew by training again"
         )
     _copy(cluster, dataset, holders[0], list(lacking))
+
+
+def _ask_one_each(
+    cluster: Cluster, folder: str, workers: Sequence[str]
+) -> dict[str, tuple[str, bool]]:
+    """What ``look_for`` says on each host: by the first worker that has been heard lately."""
+    unheard = ask_scheduler(cluster.client, list_unheard, list(workers), UNHEARD_S)
+    best_last = sorted(reversed(workers), key=lambda worker: worker not in unheard)
+    chosen = {host_of(worker): worker for worker in best_last}
+    try:
+        return ask_workers(cluster.client, look_for, folder, workers=list(chosen.values()))
+    except OSError as error:
+        raise WorkersLate(
+            f"a worker was lost while it looked for the dataset in {folder} ({error}); try again"
+        ) from error
 
 
 def _copy(cluster: Cluster, dataset: Dataset, source: str, targets: Sequence[str]) -> None:
@@ -89,15 +110,18 @@ def look_for(folder: str) -> tuple[str, bool]:
     from labkit.preprocess.places import folders_of
 
     home = Path(folder)
-    if not (home / MANIFEST_FILE).is_file():
-        return f"{home / MANIFEST_FILE} is not there", False
-    manifest = read_manifest(home)
-    at_home = not any(check_copies(folder, manifest["shards"], deep=False))
-    for entry in manifest["shards"]:
-        found = [
-            check_copies(str(place), [entry], deep=False)[0]
-            for place in folders_of(manifest, entry, home)
-        ]
-        if all(found):
-            return found[-1], False
+    try:
+        if not (home / MANIFEST_FILE).is_file():
+            return f"{home / MANIFEST_FILE} is not there", False
+        manifest = read_manifest(home)
+        at_home = not any(check_copies(folder, manifest["shards"], deep=False))
+        for entry in manifest["shards"]:
+            found = [
+                check_copies(str(place), [entry], deep=False)[0]
+                for place in folders_of(manifest, entry, home)
+            ]
+            if all(found):
+                return found[-1], False
+    except (OSError, LabError) as error:  # not this user's, on a disk that fails, or damaged
+        return str(error), False
     return "", at_home

@@ -150,7 +150,7 @@ class ForkClient:
         for _ in range(FORK_TRIES):
             child = self._ask(program)
             try:
-                if self._has_come(child, deadline, is_wanted):
+                if self._has_come(child, program, deadline, is_wanted):
                     return child
             finally:
                 if child.pidfd is None:
@@ -172,7 +172,7 @@ class ForkClient:
             return ForkedProcess(control, exit_read, peer_pid(server))
 
     def _has_come(
-        self, child: ForkedProcess, deadline: float, is_wanted: Callable[[], bool]
+        self, child: ForkedProcess, program: str, deadline: float, is_wanted: Callable[[], bool]
     ) -> bool:
         """Wait for a process; whether it has come, as its server may have gone or be suspended."""
         try:
@@ -184,14 +184,15 @@ class ForkClient:
                     return False
                 if time.monotonic() >= deadline:
                     raise ClusterError(
-                        f"the fork server did not answer within {FORK_S:.0f} s: {self.log_tail()}"
+                        f"the fork server did not start a {program} within {FORK_S:.0f} s: "
+                        f"{self.log_tail()}"
                     )
         except (EOFError, OSError):
             code = child.exit_code()
             if code:
-                raise ClusterError(f"{describe_exit(code)} before it had started") from None
+                raise ClusterError(f"the {program} did not start: {describe_exit(code)}") from None
             return False
-        raise ClusterError("ended before it started")
+        raise ClusterError(f"the {program} was ended before it started, as its run has ended")
 
     def set_network_rate(self, bytes_per_s: int, seconds: float) -> str:
         """Let the ranks' own network on this host carry so much for a while; why not, or empty.

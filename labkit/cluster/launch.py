@@ -176,6 +176,7 @@ def _start(
             private_network=private_network,
         )
         cluster.ranks_use = backend
+        cluster.expect_workers(num_workers)
         return cluster
     except BaseException as error:
         logs = logs_of(owned)
@@ -184,7 +185,8 @@ def _start(
         if owned is not None:
             close_owned(owned)
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, LabError) or not isinstance(error, Exception):
+        expected = isinstance(error, LabError) and not isinstance(error, ClusterError)
+        if expected or not isinstance(error, Exception):
             raise
         raise ClusterError(
             f"{num_workers} {kind} workers did not start within {timeout_s:.0f} s "
@@ -224,6 +226,7 @@ def _connect(
             folder = make_shared_folder(client, workers, str(shared_folder), name)
         _watch_client(client, name, "" if shared_folder is None else str(folder))
         cluster = _finish("existing", why, client, None, folder, name, None)
+        cluster.expect_workers(count)
         cluster.trusted_network = network
         cluster.on_shared_storage = shared_folder is not None
         home = find_home(client, workers, str(folder))

@@ -1,4 +1,4 @@
-"""How busy the devices are: of a rank while it trains, and of a worker when asked."""
+"""How busy the device of a rank is while it trains."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import psutil
 
 from labkit.cluster.rank_context import RankContext
 from labkit.runs.record import Load
-
-if TYPE_CHECKING:
-    from distributed import Worker
 
 LOAD_S = 0.5  # NVML itself averages over up to a second
 GPU_VARIABLE = "LABKIT_GPU"  # in the environment of workers on GPUs: index or UUID of their own
@@ -41,12 +37,7 @@ class LoadSampler:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -117,20 +108,3 @@ def read_gpu(handle: Any) -> tuple[float | None, int]:
 def own_gpu() -> str:
     """On a worker: index or UUID of its GPU, empty on a CPU worker."""
     return os.environ.get(GPU_VARIABLE, "")
-
-
-def describe_load(*, dask_worker: Worker) -> dict[str, Any]:
-    """On a worker: how busy its device is now.
-
-    Returns:
-        ``busy`` and ``memory_bytes`` of its GPU as ``read_gpu`` gives them; of a CPU worker the
-        fraction of all cores of the host that is in use, and the memory of the worker's process.
-    """
-    with gpu_handle(own_gpu()) as handle:
-        if handle is not None:
-            busy, num_bytes = read_gpu(handle)
-            return {"busy": busy, "memory_bytes": num_bytes}
-    return {
-        "busy": psutil.cpu_percent() / 100,
-        "memory_bytes": psutil.Process().memory_info().rss,
-    }

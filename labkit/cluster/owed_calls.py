@@ -59,15 +59,20 @@ class OwedCalls:
             logger.warning("%s could not be told, and will be again: %s", what, error)
             with self._lock:
                 self._owed[what] = call
-                if self._telling:
-                    return
-                self._telling = True
-            threading.Thread(target=self._tell_again, name="owed-calls", daemon=True).start()
+        with self._lock:
+            if self._telling or not self._owed:
+                return
+            self._telling = True
+        threading.Thread(target=self._tell_again, name="owed-calls", daemon=True).start()
 
     def _tell_again(self) -> None:
-        while self._client.status == "running":
+        """Thread: until nothing is owed, or the client has lost its scheduler.
+
+        Dask may connect it again; then the next call that is told starts another thread.
+        """
+        while True:
             with self._lock:
-                if not self._owed:
+                if self._client.status != "running" or not self._owed:
                     self._telling = False
                     return
                 what, call = next(iter(self._owed.items()))

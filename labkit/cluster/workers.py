@@ -24,6 +24,10 @@ EVERY_S = 60.0  # for an answer of every worker, on busy machines too
 logger = logging.getLogger(__name__)
 
 
+class WorkersLate(ClusterError):
+    """A worker did not answer in time: it is suspended, overloaded or cut off."""
+
+
 def call_workers(
     client: Client,
     function: Callable[..., Any],
@@ -34,7 +38,9 @@ def call_workers(
     """Answers by worker of a function that runs on their event loops.
 
     A worker that does not answer within ``timeout_s`` seconds must not hold up the rest:
-    then there are no answers, and a warning. ``client.run`` itself would wait for ever.
+    then there are no answers, and a warning. ``client.run`` itself would wait for ever. One that is
+    gone, or on which the function raised, is left out, and the log says why: where every answer
+    counts, use ``ask_workers``.
     """
     try:
         answers: dict[str, Any] = client.sync(
@@ -42,13 +48,17 @@ def call_workers(
             function,
             *args,
             workers=workers,
-            on_error="ignore",
+            on_error="return",
             callback_timeout=timeout_s,
         )
     except TimeoutError:
         logger.warning("workers did not answer %s in %.0f s", function.__name__, timeout_s)
         return {}
-    return answers
+    errors = {each: answer for each, answer in answers.items() if isinstance(answer, Exception)}
+    for worker, error in errors.items():
+        level = logging.INFO if isinstance(error, OSError) else logging.WARNING  # INFO: it is gone
+        logger.log(level, "worker %s could not do %s: %r", worker, function.__name__, error)
+    return {worker: answer for worker, answer in answers.items() if worker not in errors}
 
 
 def ask_workers(
@@ -61,15 +71,15 @@ def ask_workers(
     """Answers by worker of a function that runs on their event loops, where every one counts.
 
     Raises:
-        ClusterError: one did not come within ``timeout_s`` seconds.
-        Exception: what the function raised on a worker.
+        WorkersLate: one did not come within ``timeout_s`` seconds.
+        Exception: what the function raised on a worker; an OSError also where that is gone.
     """
     try:
         answers: dict[str, Any] = client.sync(
             client._run, function, *args, workers=workers, callback_timeout=timeout_s
         )
     except TimeoutError as error:
-        raise ClusterError(_late(timeout_s)) from error
+        raise WorkersLate(_late(timeout_s)) from error
     return answers
 
 

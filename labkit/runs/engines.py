@@ -90,18 +90,28 @@ def run_engine(engine: str, path: str | Path) -> EngineRun:
     """One engine that is a process of its own.
 
     Raises:
-        SettingError: it is unknown, not installed, or failed.
+        SettingError: it is unknown, not installed, failed, or took too long.
     """
+    from labkit.cluster.forked_process import describe_exit
+
     if engine not in ENGINES:
         raise SettingError(f"engine {engine!r} is unknown; choose from {', '.join(ENGINES)}")
     if find_spec(engine) is None:
         raise SettingError(f"{engine} is not installed; pip install {engine}")
-    done = subprocess.run(
-        [sys.executable, "-m", "labkit.runs.engines", engine, str(path)],
-        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "labkit.runs.engines", engine, str(path)],
+            capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as late:
+        raise SettingError(
+            f"{engine} took longer than {DEADLINE_S:.0f} s; give it a smaller table"
+        ) from late
     if done.returncode:
-        raise SettingError(f"{engine} failed: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [
+            f"{describe_exit(str(done.returncode))}, silently"
+        ]
+        raise SettingError(f"{engine} failed: {said[-1]}")
     return EngineRun(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
+from labkit.runs.repeat import relative_differences, steps_before
+from labkit.runs.stop_asked import wait_unless_asked
 from labkit.train.train import train
 from labkit.workload import Workload
 
@@ -18,14 +18,11 @@ if TYPE_CHECKING:
 
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
-    from labkit.runs.record import RunRecord
     from labkit.runs.run import Run
 
 # Greatest relative difference of a loss that rounding explains over 20 to 100 steps.
 ROUNDING = {"float32": 1e-5, "float64": 1e-10, "bfloat16": 2e-2}
 WAIT_S = 600.0
-POLL_S = 0.05
-STOP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +67,9 @@ def check_parity(
 ) -> Parity:
     """Repeat a finished run in one process and compare.
 
+    One that went on from a checkpoint is repeated from the very beginning; its own steps are
+    compared.
+
     Args:
         run: ended, with at least one step; with ``keep_weights=True`` weights and gradients are
             compared too.
@@ -81,55 +81,40 @@ def check_parity(
     Raises:
         SettingError: the run has no step to compare.
         RankFailed: the repetition failed.
-        RunStopped: ``should_stop`` said so.
+        RunStopped: ``should_stop`` said so, or another client stopped the repetition.
     """
     record = run.wait()
     if not record.steps:
         raise SettingError(f"run {record.run} did no step; choose a run that trained")
-    workload, plan = run.job.workload, run.job.plan
+    workload, plan, before = run.job.workload, run.job.plan, steps_before(record)
     single = train(
         workload,
         Plan(),
         cluster,
-        steps=len(record.steps),
+        steps=before + len(record.steps),
         dataset=dataset,
         evaluate=False,
         keep_weights=run.job.keep_weights,
         should_stop=should_stop,
     )
-    again = _wait(single, should_stop)
+    again = wait_unless_asked(single, should_stop, timeout_s=WAIT_S)
+    if again is None:
+        raise RunStopped("the check against one process was stopped")
+    differences = relative_differences(record.losses, again.losses[before:])
+    if not differences:
+        raise RunStopped(f"the repetition {again.run} was stopped before it had done a step")
     limit, why = expected_difference(plan, workload)
     kept = run.job.keep_weights
     return Parity(
         run=record.run,
         single=again.run,
-        steps=len(record.steps),
-        loss=max(
-            abs(a - b) / abs(b) for a, b in zip(record.losses, again.losses, strict=True) if b
-        ),
+        steps=len(differences),
+        loss=max(differences),
         weights=greatest_difference(run.weights, single.weights) if kept else None,
         gradients=greatest_difference(run.gradients, single.gradients) if kept else None,
         limit=limit,
         why=why,
     )
-
-
-def _wait(single: Run, should_stop: Callable[[], bool] | None) -> RunRecord:
-    """The record of the repetition at its end."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        try:
-            return single.wait(POLL_S)
-        except TimeoutError:
-            stopped = should_stop is not None and should_stop()
-            if not stopped and time.monotonic() < deadline:
-                continue
-            single.stop()
-            with contextlib.suppress(RunStopped):
-                single.wait(STOP_S)
-            if stopped:
-                raise RunStopped("the check against one process was stopped") from None
-            raise
 
 
 def expected_difference(plan: Plan, workload: Workload) -> tuple[float | None, str]:

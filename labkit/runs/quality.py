@@ -9,7 +9,6 @@ Source: Shallue et al. 2018, arXiv:1811.03600; McCandlish et al. 2018, arXiv:181
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
 from labkit.runs.record import RunRecord
+from labkit.runs.stop_asked import wait_unless_asked
 from labkit.workload import Workload, find_workload
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 SMOOTH = 5  # losses that the running mean takes
 WARMUP_STEPS = 5  # of batches larger than the reference, over which their higher rate rises
-POLL_S = 0.05
-STOP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,25 +228,29 @@ def _run_to_target(
     if should_stop is not None and should_stop():
         return None
     run = train(
-        workload, plan, cluster, steps=max_steps, dataset=dataset, evaluate=False, emulate=emulate
+        workload,
+        plan,
+        cluster,
+        steps=max_steps,
+        dataset=dataset,
+        evaluate=False,
+        emulate=emulate,
+        checkpoint_every=0,  # they would be measured as well
     )
     ending = False
-    while True:
-        try:
-            return run.wait(POLL_S)
-        except RunStopped:
-            if not ending:
-                raise
-            return run.view()  # its last step was too long to wait for
-        except TimeoutError:
-            if should_stop is not None and should_stop():
-                run.stop()
-                with contextlib.suppress(RunStopped):
-                    run.wait(STOP_S)
-                return None
-            if not ending and _is_decided(run.view(), target, smooth):
-                run.stop()
-                ending = True
+
+    def end_once_decided() -> None:
+        nonlocal ending
+        if not ending and _is_decided(run.view(), target, smooth):
+            run.stop()
+            ending = True
+
+    try:
+        return wait_unless_asked(run, should_stop, on_look=end_once_decided)
+    except RunStopped:
+        if not ending:
+            raise
+        return run.view()  # its last step was too long to wait for
 
 
 def _is_decided(record: RunRecord, target: float, smooth: int) -> bool:

@@ -7,17 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 Kind = Literal["measured", "emulated", "projected"]
 Status = Literal["starting", "running", "done", "stopped", "failed"]
-SpanKind = Literal[
-    "forward",
-    "backward",
-    "weight_grad",
-    "optimizer",
-    "comm_dp",
-    "comm_tp",
-    "comm_pp",
-    "data",
-    "idle",
-]
 
 COMPUTE_KINDS: tuple[str, ...] = ("forward", "backward", "weight_grad", "optimizer")
 CHECKPOINT = "checkpoint"  # name of the span in which all ranks write one

@@ -145,20 +145,20 @@ def loss_differences(record: RunRecord, again: RunRecord) -> LossDifferences:
     return LossDifferences(
         run=again.run,
         repeats=record.run,
-        relative=tuple(_relative(record.losses, again.losses[steps_before(record) :])),
+        relative=tuple(relative_differences(again.losses[steps_before(record) :], record.losses)),
         limit=limit,
         why=why,
     )
 
 
-def _relative(losses: Sequence[float], again: Sequence[float]) -> list[float]:
-    """Relative differences, step by step; infinite where one run diverged and the other did not."""
+def relative_differences(losses: Sequence[float], wanted: Sequence[float]) -> list[float]:
+    """Step by step, as far as both go; infinite where one run diverged and the other did not."""
     differences = []
-    for loss, other in zip(losses, again, strict=False):
+    for loss, other in zip(losses, wanted, strict=False):
         if loss == other or (math.isnan(loss) and math.isnan(other)):
             differences.append(0.0)
         elif math.isfinite(loss) and math.isfinite(other):
-            differences.append(abs(other - loss) / (abs(loss) or 1.0))
+            differences.append(abs(loss - other) / (abs(other) or 1.0))
         else:
             differences.append(math.inf)
     return differences

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import socket
+import logging
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.dataset_on_hosts import reach_all_hosts
-from labkit.runs.attribution import attribute
-from labkit.runs.lateness import describe_emulation, judge_lateness
-from labkit.runs.live_record import later, snapshot, take_event
+from labkit.cluster.workers import WorkersLate
+from labkit.errors import SettingError
+from labkit.runs.complete_record import complete, first_record
+from labkit.runs.live_record import snapshot, take_event
 from labkit.runs.record import RunRecord, Status
 from labkit.runs.recovery import Recovery
 from labkit.train.checkpoint_files import remove_passing
@@ -31,9 +29,9 @@ if TYPE_CHECKING:
     from labkit.runs.restart_policy import RestartPolicy
     from labkit.train.job import RankResult, TrainJob
 
-WARMUP_STEPS = 2
-EMULATED_WARMUP_STEPS = 1  # the declared device needs none; the first step meets cold caches
-PACKAGES = ("labkit", "torch", "dask", "distributed", "numpy")
+NOT_KEPT = "this run kept no weights; train(..., keep_weights=True) keeps them, and the gradients"
+
+logger = logging.getLogger(__name__)
 
 
 class Run:
@@ -64,34 +62,9 @@ class Run:
         self._lock = threading.Lock()
         self._weights: dict[str, np.ndarray] | None = None
         self._gradients: dict[str, np.ndarray] | None = None
-        num_steps = job.num_steps - job.start_step
         self._expect = expect
         self._device_s = 0.0  # of an emulated run: what earlier attempts took on the device's clock
-        self._record = RunRecord(
-            run=posting.run,
-            workload=job.workload.to_dict(),
-            plan=job.plan.to_dict(),
-            strategy=job.plan.strategy,
-            world_size=job.plan.world_size,
-            planned_steps=num_steps,
-            kind="measured" if job.emulation is None else "emulated",
-            warmup_steps=min(
-                WARMUP_STEPS if job.emulation is None else EMULATED_WARMUP_STEPS, num_steps - 1
-            ),
-            stages=[list(stage) for stage in expected.stages] if job.plan.num_stages > 1 else [],
-            memory_bytes={"formula": [dict(parts) for parts in expected.memory or ()]},
-            emulation=describe_emulation(job),
-            ideal=expected.to_dict(),
-            dataset=dataset.name,
-            num_samples=dataset.num_samples,
-            resumed={"folder": job.resume_from, "step": job.start_step} if job.resume_from else {},
-            host={
-                "name": socket.gethostname(),
-                "system": platform.platform(),
-                "num_cores": os.cpu_count(),
-            },
-            versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
-        )
+        self._record = first_record(posting.run, job, dataset, expected)
         self._posting = posting
         posting.note(self._record)
         self._recovery = Recovery(
@@ -192,16 +165,23 @@ class Run:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """The trained weights by name, unsharded; waits. Needs ``keep_weights=True``."""
+        """The trained weights by name, unsharded; waits.
+
+        Raises:
+            SettingError: it did not keep them.
+            LabError: as ``wait``.
+        """
         self.wait()
-        assert self._weights is not None, "train(..., keep_weights=True) keeps the weights"
+        if self._weights is None:
+            raise SettingError(NOT_KEPT)
         return self._weights
 
     @property
     def gradients(self) -> dict[str, np.ndarray]:
         """The gradients of the last step by name, unsharded; as ``weights``."""
         self.wait()
-        assert self._gradients is not None, "train(..., keep_weights=True) keeps the gradients"
+        if self._gradients is None:
+            raise SettingError(NOT_KEPT)
         return self._gradients
 
     def __repr__(self) -> str:
@@ -217,10 +197,15 @@ class Run:
     def _note_places(self, gang: Gang) -> None:
         """Note which worker has which rank; in the thread that places the gang.
 
-        A host that was away may have lost what the lab had copied there.
+        A host that was away may have lost what the lab had copied there. A worker that is lost
+        meanwhile, or does not answer, is no reason to fail: those who watch the ranks notice that
+        none comes there, and start them again elsewhere.
         """
         if not self.cluster.shares_files:
-            reach_all_hosts(self._dataset, self.cluster, gang.workers)
+            try:
+                reach_all_hosts(self._dataset, self.cluster, gang.workers)
+            except WorkersLate as late:
+                logger.warning("run %s: %s", self.run, late)
         described = {worker["address"]: worker for worker in self.cluster.workers}
         with self._lock:
             self._record.startup_s.setdefault("cluster", gang.placed_s)
@@ -285,30 +270,5 @@ class Run:
                 record.startup_s["first_step"] = record.steps[0].end_s
 
     def _complete(self, results: list[RankResult]) -> None:
-        from labkit.train.job import merge_steps
-
-        record, first = self._record, results[0]
-        begun = first.steps[0].step if first.steps else self.job.num_steps
-        kept = [step for step in record.steps if step.step < begun]
-        record.steps = kept + later(merge_steps(results), self._device_s)
-        record.spans = sorted(
-            (span for result in results for span in result.spans), key=lambda s: s.start_s
-        )
-        for name, per_rank in (
-            ("measured", [result.comm_bytes for result in results]),
-            ("formula", [result.comm_bytes_formula for result in results]),
-        ):
-            kinds = sorted({kind for counts in per_rank for kind in counts})
-            record.comm_bytes[name] = {k: sum(c.get(k, 0) for c in per_rank) for k in kinds}
-        record.memory_bytes_per_rank = [result.memory_bytes for result in results]
-        record.memory_bytes["measured"] = [result.memory_growth_bytes for result in results]
-        record.staleness = [late for result in results for late in result.staleness]
-        record.accuracy = first.accuracy
-        record.checkpoints += [c for c in first.checkpoints if c not in record.checkpoints]
-        measured = self.job.emulation is None
-        record.attribution_s, record.wall_s = attribute(results, with_startup=measured)
-        if record.steps and not record.restarts:
-            record.startup_s["first_step"] = max(r.first_step_wall_s for r in results)
-        if not measured and first.step_ends_s:
-            record.emulation |= judge_lateness(results, record)
-        self._weights, self._gradients = first.weights, first.gradients
+        complete(self._record, self.job, results, self._device_s)
+        self._weights, self._gradients = results[0].weights, results[0].gradients

@@ -116,7 +116,7 @@ class StepLab:
         workload = self.workload.with_settings(seed=seed)
         run = train(
             workload, None, self.cluster, steps=self.steps, dataset=dataset, evaluate=False,
-            keep_weights=True,
+            keep_weights=True, checkpoint_every=0,  # they would be measured as well
         )  # fmt: skip
         record = run.wait()
         seconds = sum(step.seconds for step in record.steps)

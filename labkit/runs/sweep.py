@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,8 @@ from labkit.project.forecast import check_emulated
 from labkit.project.time_scale import choose_time_scale
 from labkit.runs.curve import Curve, CurvePoint, Scaling
 from labkit.runs.record import RunRecord
+from labkit.runs.restart_policy import REPLACE_S
+from labkit.runs.stop_asked import wait_unless_asked
 from labkit.runs.sweep_plan import NO_SETTINGS, PlannedPoint, plan_sweep, sweep_length, whole_rounds
 from labkit.train.profile import profile_of
 from labkit.train.train import bundled_dataset, check_data, find_emulated, train
@@ -24,9 +25,6 @@ from labkit.workload import Workload, find_workload
 if TYPE_CHECKING:
     from labkit.cluster.cluster import Cluster
     from labkit.preprocess.dataset import Dataset
-
-STOP_POLL_S = 0.05
-STOP_S = 10.0
 
 
 @dataclass(slots=True)
@@ -69,8 +67,8 @@ def sweep(
         cluster: with at least ``max(devices)`` workers.
         strategies: lines of the curve; variants such as ``data+sync=ring`` are lines too.
         devices: device counts; 1 is always measured, as the baseline.
-        steps: optimiser steps of each run, >= 3; the first are warm-up. ``None`` takes
-            12, or 4 where a device is emulated.
+        steps: optimiser steps of each run; the first 2 are warm-up, or 1 where a device is
+            emulated, and one more is needed. ``None`` takes 12, or 4.
         repeats: runs of each plan, >= 1; ``None`` takes 3, or 1 where a device is emulated.
         scaling: ``strong`` or ``weak``.
         settings: further fields of every plan, where they mean something to its strategy.
@@ -81,7 +79,8 @@ def sweep(
         on_update: called in this thread with the curve whenever a point has changed.
         should_stop: asked while runs are live; once true, the curve so far is returned.
         queue_s: seconds that each run may wait in the line for its workers, as in ``train``; runs
-            of others then come between those of this sweep.
+            of others then come between those of this sweep. A worker that is lost between two runs
+            is waited for in any case.
     Returns:
         The curve, its points with spread.
     Raises:
@@ -97,7 +96,7 @@ def sweep(
         strategies,
         devices,
         scaling=scaling,
-        num_workers=cluster.num_workers,
+        num_workers=cluster.num_workers_within(queue_s),
         settings=settings,
     )
     if device is not None:
@@ -188,6 +187,8 @@ def _run(
     """One run to its end; None when the user stopped it."""
     if should_stop is not None and should_stop():
         return None
+    if plan.world_size > cluster.num_workers:  # one was lost since the sweep began, and comes back
+        queue_s = max(queue_s, REPLACE_S)
     run = train(
         workload,
         plan,
@@ -201,18 +202,10 @@ def _run(
         checkpoint_every=0,  # they would be measured as well
         queue_s=queue_s,
     )
-    while True:
-        try:
-            record = run.wait(STOP_POLL_S if should_stop is not None else None)
-            if on_record is not None:
-                on_record(record)
-            return record
-        except TimeoutError:
-            if should_stop is not None and should_stop():
-                run.stop()
-                with contextlib.suppress(RunStopped):
-                    run.wait(STOP_S)
-                return None
+    record = wait_unless_asked(run, should_stop)
+    if record is not None and on_record is not None:
+        on_record(record)
+    return record
 
 
 def _update(curve: Curve, points: list[PlannedPoint], measured: dict[Plan, _Measurements]) -> None:

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from labkit.errors import PlanError, SettingError
 from labkit.plan import Plan
 from labkit.plan_for import plan_for
+from labkit.runs.complete_record import warmup_steps
 from labkit.runs.curve import Scaling
-from labkit.runs.run import EMULATED_WARMUP_STEPS, WARMUP_STEPS
 from labkit.workload import Workload, find_workload
 
 DEFAULT_STEPS = 12
@@ -86,8 +86,12 @@ def sweep_length(
     """
     steps = (EMULATED_STEPS if emulated else DEFAULT_STEPS) if steps is None else steps
     repeats = (1 if emulated else DEFAULT_REPEATS) if repeats is None else repeats
-    if steps < 3:
-        raise SettingError(f"steps={steps} leaves nothing after 2 warm-up steps; choose >= 3")
+    warmup = warmup_steps(emulated=emulated)
+    if steps <= warmup:
+        raise SettingError(
+            f"steps={steps} leaves nothing after {warmup} warm-up step{'s' if warmup > 1 else ''}; "
+            f"choose >= {warmup + 1}"
+        )
     if repeats < 1:
         raise SettingError(f"repeats={repeats} is not a count; choose a number >= 1")
     return steps, repeats
@@ -98,6 +102,6 @@ def whole_rounds(steps: int, plan: Plan, *, emulated: bool) -> int:
     if plan.dp == 1 or plan.sync != "average":
         return steps
     assert plan.sync_every is not None
-    warmup = EMULATED_WARMUP_STEPS if emulated else WARMUP_STEPS
+    warmup = warmup_steps(emulated=emulated)
     rounds = -(-(steps - warmup) // plan.sync_every)
     return warmup + rounds * plan.sync_every

@@ -83,9 +83,10 @@ def train(
             ``None`` takes the workload's.
         should_stop: asked while a bundled dataset or the model's profile is prepared; once true,
             that ends.
-        queue_s: seconds that the run may wait in the line for its workers; meanwhile
-            ``view().queue_position`` is its place, and ``stop()`` takes it out. What a first run of
-            a workload prepares waits here, not in the run. 0 refuses a run whose workers are busy.
+        queue_s: seconds that the run may wait in the line for its workers, also for those that
+            were lost and come back; meanwhile ``view().queue_position`` is its place, and
+            ``stop()`` takes it out. What a first run of a workload prepares waits here, not in the
+            run. 0 refuses a run whose workers are busy, or not there.
         checkpoint_every: steps from one checkpoint to the next, and one more at the end; ``None``
             goes by time, at most 2 % of it, and not before 5 s; 0 writes none. The newest two stay.
         resume: go on from the newest checkpoint of this run, by name or record, or in this folder.
@@ -102,7 +103,8 @@ def train(
         The run: ``view()``, ``stop()``, ``wait()``, ``record``.
     Raises:
         WorkloadError: an unknown workload, or too few samples for its global batch.
-        PlanError: the plan does not fit the workload or the cluster; nothing was started.
+        PlanError: the plan does not fit the workload, or asks for more workers than there are, or
+            than there ever were of a run that may wait; nothing was started.
         SettingError: steps and epochs both given, or below 1; an unknown device; no checkpoint to
             go on from, or one of another training, or damaged, or not the user's own.
         BusyError: other runs hold the workers; a run that waited for too long raises it at its end.
@@ -127,7 +129,7 @@ def train(
     workload, plan = find_workload(workload), plan or Plan()
     check_queue(queue_s)
     device = find_emulated(emulate, time_scale)
-    plan.validate(workload, cluster.num_workers)
+    plan.validate(workload, cluster.num_workers_within(queue_s))
     if device is not None:
         check_emulated(plan)
     about = RunRecord(

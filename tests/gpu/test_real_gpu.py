@@ -160,7 +160,6 @@ def test_the_load_of_a_gpu_is_sampled_while_it_trains(gpus: Cluster) -> None:
     assert max(load.busy or 0.0 for load in record.load) > 0.02
     assert all(load.busy is None or 0 <= load.busy <= 1 for load in record.load)
     assert all(load.memory_bytes > 2**26 for load in record.load)
-    assert all(load["memory_bytes"] > 0 for load in gpus.load().values())
 
 
 def test_bfloat16_trains_on_a_gpu(gpus: Cluster, losses_of: Any) -> None:

@@ -15,11 +15,8 @@ from labkit.reports import (
     demo_table,
     describe_kind,
     describe_plan,
-    preprocess_table,
-    train_table,
 )
 from labkit.runs.curve import Curve, CurvePoint
-from labkit.runs.record import RunRecord, Step
 
 
 @pytest.mark.parametrize(
@@ -104,40 +101,6 @@ def test_an_emulated_curve_has_the_ideal_beside_each_point(lateness: float, mark
     assert "cores" not in text, "emulated speedup is not bound by the cores"
 
 
-def make_record(**more: Any) -> RunRecord:
-    plan = Plan(dp=2)
-    return RunRecord(
-        run="made", workload={"name": "fruit", "global_batch": 64}, plan=plan.to_dict(),
-        strategy="data", world_size=2, planned_steps=2, status="done",
-        steps=[Step(0, 0.7, 64, 0.2, 0.2), Step(1, 0.6, 64, 0.2, 0.4)], **more,
-    )  # fmt: skip
-
-
-def test_a_record_shows_formulas_where_they_differ_and_the_ideal() -> None:
-    text = train_table(
-        make_record(
-            comm_bytes={
-                "measured": {"comm_dp": 1000, "comm_tp": 50},
-                "formula": {"comm_dp": 1000, "comm_tp": 40},
-            },
-            memory_bytes={"measured": [3e6, 5e6], "formula": [{"parameters": 1e6}]},
-            ideal={"step_time_s": 0.1, "speedup": 1.9},
-            repeats="earlier",
-        )
-    )
-    assert "comm_dp 1,000 B  comm_tp 50 B (formula 40 B)" in text
-    assert "grew by 5.0 MB, formula 1.0 MB" in text
-    assert "200 ms, ideal 100 ms (ideal speedup 1.90)" in text
-    assert "repeats" in text
-    assert "error" not in text
-
-
-def test_a_failed_record_shows_its_cause() -> None:
-    text = train_table(make_record(error="rank 1 raised ValueError"))
-    assert "rank 1 raised ValueError" in text
-    assert "ideal" not in text
-
-
 @pytest.mark.parametrize("kind", ["measured", "emulated"])
 def test_the_demo_says_its_kind(kind: str) -> None:
     result = {
@@ -169,77 +132,3 @@ def test_cores_are_named_only_where_they_bind() -> None:
 def test_a_folder_is_checked_without_being_made(tmp_path: Any) -> None:
     check_folder(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_preprocessing_is_told_by_step_column_and_quality() -> None:
-    step = {"name": "integration", "seconds": 0.5, "rows_in": 100, "rows_out": 95}
-    step |= {"note": "5 duplicates removed", "details": {"duplicates": 5, "conflicts": {}}}
-    fruit = {"count": 99, "missing": 1, "mode": "orange"}
-    weight = {"count": 90, "missing": 10, "min": 1.0, "median": 2.5}
-    report = {
-        "rows_in": 100, "rows_out": 95, "set_aside": 0, "shards": 2, "seconds": 1.25,
-        "steps": [step], "statistics": {"weight_g": weight, "fruit": fruit},
-    }  # fmt: skip
-    steps, statistics, quality, total = preprocess_table(report).split("\n\n")
-    assert steps.splitlines()[1].split(maxsplit=4)[-1] == "5 duplicates removed"
-    assert statistics.splitlines()[1].split() == ["weight_g", "90", "10", "1", "2.5"]
-    assert statistics.splitlines()[2].endswith("orange")
-    assert "uniqueness     95.00%  100.00%  rows that repeat no other" in quality
-    assert "validity            -        -  values" in quality
-    assert total == "100 rows in, 95 out, 0 set aside, 2 shards, 1.2 s"
-
-
-def test_preprocessing_without_statistics_has_no_empty_table() -> None:
-    report = {"rows_in": 1, "rows_out": 0, "set_aside": 1, "shards": 0, "seconds": 0.0}
-    text = preprocess_table({**report, "steps": [], "statistics": {}})
-    assert "most often" not in text
-
-
-def test_a_record_tells_of_its_checkpoints_and_where_it_went_on_from() -> None:
-    written = [
-        {"step": 20, "seconds": 0.25, "folder": "c/step-000020", "bytes": 3_000},
-        {"step": 40, "seconds": 0.25, "folder": "c/step-000040", "bytes": 3_001},
-        {"step": 60, "seconds": 0.1, "error": "No space left on device"},
-    ]
-    resumed = {"folder": "runs/a/checkpoints/step-000010", "step": 10}
-    text = train_table(make_record(checkpoints=written, resumed=resumed))
-    assert "2 in 0.50 s, the newest after step 40 (3,001 B); 1 failed: No space left" in text
-    assert "went on from" in text
-    assert "runs/a/checkpoints/step-000010" in text
-    assert "checkpoints" not in train_table(make_record())
-
-
-def test_a_record_tells_that_it_was_attacked() -> None:
-    attacks = [
-        {"what": "kill_leader", "target": 1, "at_s": 3.2, "step": 43},
-        {"what": "slow_link", "target": "", "at_s": 9.0, "step": 90, "factor": 10, "seconds": 8},
-    ]
-    record = RunRecord(
-        run="r", workload={"name": "digits", "global_batch": 64}, plan=Plan(dp=2).to_dict(),
-        strategy="data", world_size=2, planned_steps=50, attacks=attacks,
-    )  # fmt: skip
-    table = train_table(record)
-    assert "3.2 s: you killed rank 1, the leader\n" in table
-    assert table.endswith("9.0 s: you slowed the links 10 times for 8 s")
-
-
-def test_a_record_tells_what_it_went_on_after() -> None:
-    entry = {
-        "attempt": 1, "cause": "worker_lost", "rank": 1, "why": "its worker was lost", "at_s": 3.25,
-        "detection_s": 0.04, "decided_by": "leader", "leader": 0, "term": 2, "recovery_s": None,
-        "from_step": 40, "lost_steps": 7, "world_size": 2,
-    }  # fmt: skip
-    record = RunRecord(
-        run="r", workload={"name": "digits", "global_batch": 64}, plan=Plan(dp=2).to_dict(),
-        strategy="data", world_size=2, planned_steps=50, recoveries=[entry],
-    )  # fmt: skip
-    table = train_table(record)
-    assert (
-        "rank 1 worker lost at 3.2 s (its worker was lost), noticed after 0.04 s, not gone" in table
-    )
-    assert "decided by rank 0, the leader of term 2" in table
-    record.recoveries = [entry | {"recovery_s": 1.5, "decided_by": "client"}]
-    table = train_table(record)
-    assert (
-        "gone on 1.50 s later from step 40; decided by the client, as no leader was left" in table
-    )

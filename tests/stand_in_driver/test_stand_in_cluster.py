@@ -16,6 +16,7 @@ import pytest
 
 import labkit
 from labkit.cluster.cluster import Cluster
+from labkit.cluster.load import gpu_handle, own_gpu, read_gpu
 from labkit.cluster.rank_context import RankContext
 from labkit.figures.load import load_figure
 from labkit.figures.picture import alt_of
@@ -28,6 +29,12 @@ SOON_S = 60.0
 def environment_of_worker() -> tuple[str, int]:
     """On a worker: what it sees of the GPUs, and its process."""
     return os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()
+
+
+def load_of_worker() -> tuple[float | None, int]:
+    """On a worker: how busy its GPU is, and the bytes in use there."""
+    with gpu_handle(own_gpu()) as handle:
+        return read_gpu(handle)
 
 
 def environment_of_rank(context: RankContext) -> tuple[str, str, str, str]:
@@ -129,17 +136,15 @@ def test_there_is_a_worker_for_each_gpu_with_a_context_on_its_own(
     assert facts["contexts"] == [(index, index, -1) for index in range(gpus)]
 
 
-Trained = tuple[dict[str, Any], RunRecord, list[dict[str, Any]]]
+Trained = tuple[dict[str, Any], RunRecord]
 
 
 def train_and_look() -> Trained:
-    """Facts of a cluster, the record of a training on two GPUs, and their load after it."""
+    """Facts of a cluster, and the record of a training on two GPUs."""
     with labkit.launch() as cluster:
         facts = facts_of(cluster)
         run = labkit.train("digits", labkit.Plan(dp=2), cluster, steps=5, evaluate=False)
-        record = run.wait(SOON_S)
-        load = cluster.load()
-        return facts, record, [load[worker["address"]] for worker in cluster.workers]
+        return facts, run.wait(SOON_S)
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +153,12 @@ def trained_on_two(
 ) -> Trained:
     """What ``train_and_look`` found on two GPUs that are busy."""
     load = {0: f"73 {3 * 2**30}", 1: f"20 {2**30}"}
-    facts, record, now = on_stand_in(train_and_look, load=load)
-    return facts, record, now
+    facts, record = on_stand_in(train_and_look, load=load)
+    return facts, record
 
 
 def test_nccl_is_never_chosen_on_a_stand_in_and_the_reason_is_said(trained_on_two: Trained) -> None:
-    facts, record, _ = trained_on_two
+    facts, record = trained_on_two
     assert facts["backend"] == "gloo"
     assert "a stand-in driver has no GPU that computes" in facts["backend_why"]
     assert facts["ranks"] == [(str(i), str(i), "cpu", "gloo") for i in range(2)]
@@ -164,16 +169,10 @@ def test_nccl_is_never_chosen_on_a_stand_in_and_the_reason_is_said(trained_on_tw
     assert {d["backend_why"] for d in record.devices} == {facts["backend_why"]}
 
 
-def test_the_load_that_the_driver_tells_is_in_the_record_and_in_the_cluster(
-    trained_on_two: Trained,
-) -> None:
-    _, record, now = trained_on_two
+def test_the_load_that_the_driver_tells_is_in_the_record(trained_on_two: Trained) -> None:
+    _, record = trained_on_two
     found = {(rank, busy, num_bytes) for rank, _, busy, num_bytes in record.load}
     assert found == {(0, 0.73, 3 * 2**30), (1, 0.20, 2**30)}
-    assert now == [
-        {"busy": 0.73, "memory_bytes": 3 * 2**30},
-        {"busy": 0.20, "memory_bytes": 2**30},
-    ]
 
 
 def test_the_load_figure_shows_what_the_driver_told(trained_on_two: Trained) -> None:
@@ -195,9 +194,9 @@ def test_fewer_workers_than_gpus_and_a_subset_chosen_by_index_and_uuid(
 def test_instances_of_a_gpu_have_workers_and_tell_their_memory_but_not_how_busy_they_are(
     on_stand_in: Callable[..., Any],
 ) -> None:
-    def look() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def look() -> tuple[dict[str, Any], list[tuple[float | None, int]]]:
         with labkit.launch() as cluster:
-            load = list(cluster.load().values())  # before there are ranks
+            load = list(cluster.call_workers(load_of_worker).values())  # before there are ranks
             return facts_of(cluster), load
 
     facts, load = on_stand_in(look, gpus=1, instances=2)
@@ -207,7 +206,7 @@ def test_instances_of_a_gpu_have_workers_and_tell_their_memory_but_not_how_busy_
     assert facts["contexts"] == [(0, 0, 0), (1, 0, 1)]
     assert [rank[1] for rank in facts["ranks"]] == uuids
     context_of_worker = 300 * 2**20
-    assert load == [{"busy": None, "memory_bytes": context_of_worker}] * 2
+    assert load == [(None, context_of_worker)] * 2
 
 
 def kill_and_look() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Never
 
 import pytest
+from click.testing import CliRunner
 
 from labkit.cli import live_lines
 from labkit.cli.live_lines import LiveLines, wait_telling
+from labkit.cli.runs import runs_group
 from labkit.cluster.place_in_line import ordinal
 from labkit.cluster.security import make_certificate
 from labkit.plan import Plan
@@ -197,6 +200,25 @@ def test_a_run_that_fails_with_a_timeout_is_not_waited_for_any_more(
     with pytest.raises(TimeoutError, match="the scheduler did not answer"):
         wait_telling(EndsWithTimeout())
     assert capsys.readouterr().err == "waiting: 2nd in the line for free workers\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [("stopped", 0), ("done", 0), ("failed", 1)])
+def test_a_stop_that_ends_in_a_failure_is_one(
+    monkeypatch: pytest.MonkeyPatch, status: Any, code: int
+) -> None:
+    found = SimpleNamespace(run="r", ended=False, step=3, planned_steps=10)
+    record = waiting_record()
+    record.status, record.error = status, "rank 1 died\nTraceback"
+
+    @contextmanager
+    def follow(address: str, run: str, **_: Any) -> Iterator[Any]:
+        yield SimpleNamespace(found=found, stop=lambda: None, wait=lambda timeout_s: record)
+
+    monkeypatch.setattr("labkit.runs.follow.follow", follow)
+    done = CliRunner().invoke(runs_group, ["stop", "r", "--address", "tcp://127.0.0.1:9"])
+    assert done.exit_code == code
+    why = "; rank 1 died" if code else ""
+    assert done.stdout == f"run r: {status} after step 3 of 10{why}\n"
 
 
 def test_each_change_of_a_run_is_said_once(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import psutil
@@ -155,6 +156,26 @@ def test_workers_that_never_come_are_an_error_with_logs_and_nothing_stays(
         labkit.launch(2, device="cpu", timeout_s=timeout_s)
     assert "everything was closed again" in str(error.value)
     assert cause in str(error.value)
+
+
+def test_workers_that_end_as_soon_as_they_have_come_are_an_error_with_logs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logs = {"worker 1": "it ran out of paper"}
+    started = SimpleNamespace(status=SimpleNamespace(name="running"), get_logs=lambda: logs)
+    client = SimpleNamespace(wait_for_workers=lambda *_, **__: None, close=lambda: None)
+    closed: list[object] = []
+    monkeypatch.setattr(
+        "labkit.cluster.local_workers.start_local_workers", lambda *_, **__: started
+    )
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: client)
+    monkeypatch.setattr(launch_module, "worker_addresses", lambda client: ["tls://127.0.0.1:1"])
+    monkeypatch.setattr(launch_module, "close_owned", closed.append)
+    within = r"2 cpu workers did not start within 60 s \(ClusterError: 1 of 2 workers are there\)"
+    with pytest.raises(ClusterError, match=within) as error:
+        labkit.launch(2, device="cpu")
+    assert str(error.value).endswith("--- worker 1\nit ran out of paper")
+    assert closed == [started]
 
 
 @pytest.fixture

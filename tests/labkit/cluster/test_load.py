@@ -1,4 +1,4 @@
-"""How busy CPU ranks and workers are; GPUs are in tests/stand_in_driver and tests/gpu."""
+"""How busy CPU ranks are; GPUs are in tests/stand_in_driver and tests/gpu."""
 
 from __future__ import annotations
 
@@ -34,14 +34,6 @@ def test_a_rank_that_computes_is_as_busy_as_it_computed(cluster4: Cluster) -> No
     # All of its processor time is in the samples; the first one began before the first stamp.
     assert 1.1 * LOAD_S < computed_s < 2.4 * LOAD_S
     assert all(load.memory_bytes > 10 * 2**20 for load in told)
-
-
-def test_workers_tell_their_load_when_asked(cluster4: Cluster) -> None:
-    load = cluster4.load()
-    assert set(load) == set(cluster4.alive_workers())
-    for told in load.values():
-        assert 0 <= told["busy"] <= 1
-        assert told["memory_bytes"] > 10 * 2**20
 
 
 def test_a_rank_keeps_to_the_cores_of_its_worker(own_cluster: Cluster) -> None:

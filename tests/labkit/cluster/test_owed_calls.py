@@ -79,13 +79,38 @@ def test_what_raises_there_is_said_and_forgotten(
     assert "a division cannot be told" in caplog.text
 
 
-def test_a_client_that_is_closed_owes_nobody(client: Any) -> None:
-    owed = OwedCalls(client)
-    owed.tell("it", print, 1)
-    client.status = "closed"
+def wait_until_no_thread_tells() -> None:
     deadline = time.monotonic() + SOON_S
     while any(thread.name == "owed-calls" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_client_that_connects_again_tells_what_it_owed(client: Any) -> None:
+    owed = OwedCalls(client)
+    owed.tell("a", print, 1)
+    client.status = "connecting"
+    wait_until_no_thread_tells()
+    client.status = "running"
+    owed.tell("b", print, 2)
+    client.hears.set()
+    wait_until_paid(owed)
+    assert client.told == [(1,), (2,)]
+    client.hears.clear()
+    owed.tell("c", print, 3)
+    client.status = "connecting"
+    wait_until_no_thread_tells()
+    client.status = "running"
+    client.hears.set()
+    owed.tell("d", print, 4)  # heard at once, and so "c" will be
+    wait_until_paid(owed)
+    assert client.told[2:] == [(4,), (3,)]
+
+
+def test_a_client_that_is_closed_owes_nobody(client: Any) -> None:
+    owed = OwedCalls(client)
+    owed.tell("it", print, 1)
+    client.status = "closed"
+    wait_until_no_thread_tells()
     owed.tell("it", print, 2)
     assert client.told == []

@@ -20,7 +20,7 @@ from labkit.cluster.cluster import Cluster
 from labkit.cluster.gang import Gang
 from labkit.cluster.placing import take_workers
 from labkit.cluster.rank_context import RankContext
-from labkit.errors import BusyError, ClusterError, RunStopped, SettingError
+from labkit.errors import BusyError, ClusterError, PlanError, RunStopped, SettingError
 from labkit.preprocess.tasks import OnCluster
 
 SOON_S = 60.0  # only reached when something is wrong
@@ -128,6 +128,19 @@ def test_a_queued_run_says_its_place_and_learns_the_same_as_one_that_did_not_wai
     assert record.losses == losses
     assert record.queue_position == 0
     assert [device["rank"] for device in record.devices] == [0, 1]
+
+
+def test_a_run_that_may_wait_can_ask_for_as_many_workers_as_there_ever_were(
+    cluster4: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = cluster4.alive_workers()
+    monkeypatch.setattr("labkit.cluster.cluster.worker_addresses", lambda client: there[:3])
+    assert (cluster4.num_workers_within(0), cluster4.num_workers_within(SOON_S)) == (3, 4)
+    for ranks, queue_s, available in ((4, 0, 3), (8, SOON_S, 4)):
+        with pytest.raises(PlanError, match=f"= {ranks} but {available} devices are available"):
+            labkit.train("digits", labkit.Plan(dp=ranks), cluster4, steps=1, queue_s=queue_s)
+    with pytest.raises(SettingError, match="5 ranks do not fit 4 workers; choose 1 to 4"):
+        cluster4.start_ranks(tell_when, 5, queue_s=SOON_S)
 
 
 @pytest.mark.parametrize("queue_s", [-1, float("inf"), float("nan")])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,3 +43,20 @@ def test_an_engine_that_cannot_run_is_refused(table: Path, tmp_path: Path) -> No
     with pytest.raises(SettingError, match="pandas failed: "):
         run_engine("pandas", tmp_path / "none.parquet")
     assert "pyspark" in ENGINES
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(-9, "pandas failed: killed by SIGKILL, silently"), (None, "pandas took longer than 100 s")],
+)
+def test_an_engine_that_ends_without_a_word_or_not_at_all_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, table: Path, code: int | None, message: str
+) -> None:
+    def run(command: list[str], **settings: Any) -> subprocess.CompletedProcess[str]:
+        if code is None:
+            raise subprocess.TimeoutExpired(command, settings["timeout"])
+        return subprocess.CompletedProcess(command, code, stdout="", stderr="\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(SettingError, match=message):
+        run_engine("pandas", table)

@@ -12,6 +12,7 @@ import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
+from labkit.runs import parity as parity_module
 from labkit.runs.parity import check_parity, expected_difference, greatest_difference
 from labkit.workload import WORKLOADS
 
@@ -39,6 +40,29 @@ def test_a_run_whose_losses_differ_is_found_out(cluster4: Cluster) -> None:
     assert parity.holds is False
     assert parity.loss > 1e-3
     assert parity.weights is parity.gradients is None
+
+
+def test_a_run_that_went_on_is_compared_from_its_checkpoint_on(cluster4: Cluster) -> None:
+    first = labkit.train(SMALL, Plan(dp=2), cluster4, steps=4, checkpoint_every=4, evaluate=False)
+    run = labkit.train(
+        None, Plan(pp=2), cluster4, steps=7, resume=first.record, checkpoint_every=0,
+        evaluate=False, keep_weights=True,
+    )  # fmt: skip
+    parity = check_parity(run, cluster4)
+    assert parity.steps == 3
+    assert parity.holds, parity
+    assert parity.weights is not None
+    assert parity.weights <= 1e-4
+
+
+def test_losses_of_zero_are_compared_too(
+    cluster4: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = labkit.train(SMALL, Plan(), cluster4, steps=2, evaluate=False)
+    record = run.record
+    record.steps = [step._replace(loss=0.0) for step in record.steps]
+    monkeypatch.setattr(parity_module, "train", lambda *_, **__: run)
+    assert check_parity(run, cluster4).loss == 0.0
 
 
 def test_a_check_can_be_stopped(cluster4: Cluster) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -12,8 +14,11 @@ import labkit
 from labkit.cluster.cluster import Cluster
 from labkit.errors import PlanError, SettingError, WorkloadError
 from labkit.runs.curve import Curve
+from labkit.runs.record import RunRecord
 from labkit.runs.sweep import sweep
-from labkit.runs.sweep_plan import plan_sweep
+from labkit.runs.sweep_plan import plan_sweep, sweep_length
+
+SOON_S = 60.0  # only reached when something is wrong
 
 
 def small(name: str = "fruit") -> labkit.Workload:
@@ -57,6 +62,13 @@ def test_equal_plans_are_measured_once(cluster4: Cluster) -> None:
     assert pipeline.runs == hybrid.runs
 
 
+def test_a_sweep_needs_a_step_after_those_that_warm_up() -> None:
+    assert sweep_length(3, 1) == (3, 1)
+    assert sweep_length(2, 1, emulated=True) == (2, 1)
+    with pytest.raises(SettingError, match="nothing after 1 warm-up step; choose >= 2"):
+        sweep_length(1, 1, emulated=True)
+
+
 def test_weak_scaling_grows_the_global_batch_with_the_devices() -> None:
     points = plan_sweep(small(), ("data",), (1, 2, 4), scaling="weak")
     assert [p.workload.global_batch for p in points] == [64, 128, 256]
@@ -87,6 +99,27 @@ def test_a_stopped_sweep_returns_what_it_has_and_frees_the_workers(cluster4: Clu
     assert time.monotonic() - asked_at[0] < 2.0
     assert [point.devices for point in curve.points] == [1]
     assert cluster4.run_ranks(lambda context: context.rank, 4) == [0, 1, 2, 3]
+
+
+def test_a_worker_that_is_lost_between_two_runs_is_waited_for(own_cluster: Cluster) -> None:
+    lost: list[int] = []
+
+    def lose_one(record: RunRecord) -> None:
+        if lost:
+            return
+        lost.append(own_cluster.workers[1]["pid"])
+        os.kill(lost[0], signal.SIGKILL)
+        deadline = time.monotonic() + SOON_S
+        while own_cluster.num_workers > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    curve = sweep(
+        small("digits"), cluster=own_cluster, strategies=("data",), devices=(1, 2), steps=3,
+        repeats=1, on_record=lose_one,
+    )  # fmt: skip
+    assert [point.devices for point in curve.points] == [1, 2]
+    assert lost[0] not in [worker["pid"] for worker in own_cluster.workers]
 
 
 def test_a_sweep_stopped_before_its_first_run_is_empty(cluster4: Cluster) -> None:

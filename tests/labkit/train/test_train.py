@@ -104,6 +104,10 @@ def test_weights_come_back_when_they_are_kept(cluster4: Cluster) -> None:
     run = train(DIGITS, labkit.Plan(pp=2), cluster4, steps=2, keep_weights=True)
     assert run.weights.keys() == run.gradients.keys()
     assert all(run.gradients[name].shape == array.shape for name, array in run.weights.items())
+    run = train(DIGITS, None, cluster4, steps=1, evaluate=False)
+    for kept in ("weights", "gradients"):
+        with pytest.raises(SettingError, match=r"kept no weights; train\(..., keep_weights=True\)"):
+            getattr(run, kept)
 
 
 def test_an_epoch_is_the_training_samples_once() -> None:
