@@ -13,7 +13,6 @@ from labkit.emulate.device import Device, Link
 from labkit.plan import Plan
 from labkit.project.forecast import forecast
 from labkit.project.profile import LayerProfile, ModelProfile
-from labkit.runs.parity import greatest_difference
 from labkit.train.job import Emulation, RankResult, TrainJob
 from labkit.train.program import train_rank
 from labkit.workload import WORKLOADS
@@ -21,7 +20,6 @@ from labkit.workload import WORKLOADS
 Compare = Callable[..., Any]
 Train = Callable[..., list[RankResult]]
 
-NUM_STEPS = 20
 TIMEOUT_S = 60.0
 
 
@@ -91,29 +89,6 @@ def test_hybrids_that_forget_activations_sum_again_what_the_formula_says(
     for one, other in zip(kept.results, forgotten.results, strict=True):
         assert other.comm_bytes == other.comm_bytes_formula
         assert other.comm_bytes["comm_tp"] > one.comm_bytes["comm_tp"]
-
-
-@pytest.mark.parametrize("schedule", ["1f1b", "zero_bubble"])
-def test_three_degrees_at_once_equal_one_process(
-    cluster8: Cluster, train_small: Train, dataset_folders: dict[str, str], schedule: Any
-) -> None:
-    (single,) = train_small("digits", Plan(), num_steps=NUM_STEPS)
-    job = TrainJob(
-        workload=WORKLOADS["digits"].with_settings(global_batch=8),
-        plan=Plan(dp=2, pp=2, tp=2, schedule=schedule, microbatches=2),
-        dataset_folder=dataset_folders["digits"],
-        num_steps=NUM_STEPS,
-        evaluate=False,
-        keep_weights=True,
-    )
-    results = cluster8.run_ranks(train_rank, 8, job, timeout_s=TIMEOUT_S)
-    losses = [np.array([step.loss for step in r.steps]) for r in (results[0], single)]
-    assert np.abs(losses[0] / losses[1] - 1).max() <= 1e-5
-    assert greatest_difference(results[0].weights, single.weights) <= 1e-4
-    assert greatest_difference(results[0].gradients, single.gradients) <= 1e-3
-    for result in results:
-        assert result.comm_bytes == result.comm_bytes_formula
-        assert set(result.comm_bytes) == {"comm_dp", "comm_tp", "comm_pp"}
 
 
 def made_up_device() -> Device:

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from labkit.cluster.cluster import Cluster
 from labkit.errors import PlanError
 from labkit.plan import Plan
-from labkit.train.job import TrainJob
 from labkit.train.models.text import build
-from labkit.train.program import train_rank
 from labkit.train.strategies.sequence import count_tokens, sequence_bytes_per_step
 from labkit.train.strategies.shapes import empty_microbatch, trace_shapes
 from labkit.workload import WORKLOADS
@@ -49,32 +46,6 @@ def test_sharded_tokens_equal_one_process(compare: Any, plan: Plan) -> None:
 def test_sharded_tokens_keep_to_the_recipe(compare: Any, recipe: dict[str, Any]) -> None:
     rounding = 1e-11 if "precision" in recipe else 1e-5
     assert_equal(compare("text", PLANS["2"], num_steps=4, **recipe), rounding)
-
-
-def test_eight_ranks_with_eight_tokens_each_equal_one_process(
-    cluster8: Cluster, dataset_folders: dict[str, str]
-) -> None:
-    plan = Plan(tp=8, sequence_parallel=True)
-    workload = WORKLOADS["text"].with_settings(global_batch=4)
-    plan.validate(workload)
-    found, wanted = (
-        cluster8.run_ranks(
-            train_rank,
-            each.world_size,
-            TrainJob(
-                workload=workload,
-                plan=each,
-                dataset_folder=dataset_folders["text"],
-                num_steps=4,
-                evaluate=False,
-            ),
-            timeout_s=60.0,
-        )
-        for each in (plan, Plan())
-    )
-    losses = [step.loss for step in wanted[0].steps]
-    assert [step.loss for step in found[0].steps] == pytest.approx(losses, rel=1e-5)
-    assert all(result.comm_bytes == result.comm_bytes_formula for result in found)
 
 
 def test_a_region_gathers_its_input_and_scatters_its_sum_in_both_directions() -> None:
