@@ -45,13 +45,16 @@ def open_stores(cluster: Cluster) -> set[Address]:
     Raises:
         RuntimeError: a worker did not answer, or has no store.
     """
-    cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
     packet = (prepare, cluster.plugin_name, "warm", b"", True)
-    answers = cluster.call_workers(*packet, timeout_s=SOON_S)
-    stores = {tuple(store) for store, _ in answers.values() if store is not None}
-    if len(stores) != NUM_WORKERS:
-        whys = [why for _, why in answers.values() if why]
-        raise RuntimeError(f"{len(stores)} of {NUM_WORKERS} workers have a store: {whys}")
+    stores: set[Address] = set()
+    deadline = time.monotonic() + SOON_S
+    while len(stores) != NUM_WORKERS:  # one that was killed just now still counts as there
+        cluster.client.wait_for_workers(NUM_WORKERS, timeout=SOON_S)
+        answers = cluster.call_workers(*packet, timeout_s=SOON_S)
+        stores = {tuple(store) for store, _ in answers.values() if store is not None}
+        if len(stores) != NUM_WORKERS and time.monotonic() > deadline:
+            whys = [why for _, why in answers.values() if why]
+            raise RuntimeError(f"{len(stores)} of {NUM_WORKERS} workers have a store: {whys}")
     workers = cluster.client.scheduler_info(n_workers=-1)["workers"]
     dask = {*workers, *(worker["nanny"] for worker in workers.values())}
     pages = {(w["host"], w["services"]["dashboard"]) for w in workers.values() if w["services"]}
