@@ -25,6 +25,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from playwright.sync_api import TimeoutError as PageTimeout
 
 from labkit.open_lab import server_options
 
@@ -59,6 +60,10 @@ class Server:
     url: str
     token: str
     root: Path
+
+    def log(self) -> str:
+        """What the server has said."""
+        return (self.root.parent / "server.log").read_text()
 
     def end_kernels(self) -> None:
         """End every kernel, and so whatever the notebooks launched."""
@@ -268,11 +273,25 @@ class LabPage:
         self.page.set_viewport_size({"width": 1400, "height": 1000})
 
 
+def wait_for_kernel(page: Page, server: Server) -> None:
+    """Wait until the page knows of its kernel; once, load it again, as a person would."""
+    idle = page.get_by_role("button", name="Python 3 (ipykernel) | Idle")
+    try:
+        idle.wait_for(timeout=LONG_MS)
+    except PageTimeout:
+        print(said := f"kernels: {server.ask('GET', '/api/kernels')!r}\n{server.log()}")
+        page.reload()
+        try:
+            idle.wait_for(timeout=LONG_MS)
+        except PageTimeout as error:
+            raise AssertionError(f"the page has no idle kernel, loaded twice; {said}") from error
+
+
 @pytest.fixture
 def lab(page: Page, server: Server) -> LabPage:
     """The first notebook, its first cell run."""
     page.goto(f"{server.url}/doc/tree/00_the_lab.ipynb?reset&token={server.token}")
-    page.get_by_role("button", name="Python 3 (ipykernel) | Idle").wait_for(timeout=LONG_MS)
+    wait_for_kernel(page, server)
     page.evaluate("() => jupyterapp.restored")
     lab = LabPage(page)
     lab.run_cell(0)
