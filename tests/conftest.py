@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -28,6 +29,8 @@ FOLDER = "folder"  # of a process that shares the tests, as it is told
 FOLDERS = pytest.StashKey[list[str]]()  # to remove in the end
 CRASHED = pytest.StashKey[bool]()
 LEAVE_S = 15.0
+APART_S = 240.0
+HERE = Path(__file__).parent
 PYTHON_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
@@ -109,9 +112,12 @@ def end_orderly(config: pytest.Config, number: int, frame: object) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The notebooks first, as the longest file; real GPUs last, since notebooks use them, too."""
-    order = {"notebooks": 0, "gpu": 2}
-    items.sort(key=lambda item: order.get(item.path.parent.name, 1))
+    """The notebooks first, as the longest file; real GPUs last, since notebooks use them, too.
+
+    Hosts come some time after the browser: see ``apart``.
+    """
+    order = {"notebooks": 0, "browser": 1, "cluster": 2, "hosts": 3, "gpu": 5}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 4))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -220,6 +226,56 @@ def nothing_left_behind(left_behind_since: Callable[[], Callable[[], str]]) -> I
     what_is_left = left_behind_since()
     yield
     assert not (left := what_is_left()), f"left behind: {left}"
+
+
+@contextlib.contextmanager
+def apart(own: str, other: str, timeout_s: float = APART_S) -> Iterator[None]:
+    """Run while no test of another folder does; those of the same folder may, in any process.
+
+    Hosts put interfaces into the machine's network and take them away, and Chromium then drops
+    every request that waits for a connection (``net::ERR_NETWORK_CHANGED``).
+
+    Args:
+        own: folder, seen from this one.
+        other: the other one.
+        timeout_s: how long to wait for it, in seconds.
+
+    Raises:
+        TimeoutError: the other folder's tests did not end.
+    """
+    deadline = time.monotonic() + timeout_s
+    with _opened(HERE) as gate, _opened(HERE / own) as ours, _opened(HERE / other) as theirs:
+        while True:
+            fcntl.flock(gate, fcntl.LOCK_EX)  # for a moment: who is in it asks and enters at once
+            try:
+                fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                fcntl.flock(gate, fcntl.LOCK_UN)
+            else:
+                fcntl.flock(theirs, fcntl.LOCK_UN)
+                fcntl.flock(ours, fcntl.LOCK_SH)
+                fcntl.flock(gate, fcntl.LOCK_UN)
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"tests of {other} still run after {timeout_s:g} s; end them")
+            time.sleep(0.1)
+        yield
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A folder as a file, to be locked; what this process starts does not inherit it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture(scope="session")
+def tests_apart() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """``apart``, for the folders that need it."""
+    return apart
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -129,3 +131,20 @@ def test_a_crashed_process_fails_the_session(tmp_path: Path, crash: str, said: s
     assert status == pytest.ExitCode.TESTS_FAILED, printed
     assert said in printed
     assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_folders_whose_tests_disturb_each_other_wait(
+    tests_apart: Callable[..., AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    with (
+        tests_apart(str(first), str(second)),
+        tests_apart(str(first), str(second)),
+        pytest.raises(TimeoutError, match=r"first still run after 0\.2 s"),
+        tests_apart(str(second), str(first), 0.2),
+    ):
+        pass
+    with tests_apart(str(second), str(first), 0.2):
+        pass

@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from playwright.sync_api import (
     BrowserContext,
     Locator,
     Page,
+    Request,
     Route,
     expect,
     sync_playwright,
@@ -41,6 +43,8 @@ CHROMIUM_OPTIONS = (
     "--disable-sync",
 )
 LOOPBACK = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:")
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+FAILED_FETCH = "Failed to fetch"  # what a page says of a request that came to nothing
 START_S = 60.0
 STEP_MS = 30_000
 LONG_MS = 60_000
@@ -86,10 +90,26 @@ class Watched:
     Attributes:
         outside: addresses that were asked for and are not on loopback; each was refused.
         errors: uncaught errors of the page.
+        dropped: requests that Chromium gave up because the machine's network changed.
     """
 
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+    def note_failure(self, request: Request) -> None:
+        """Note a request that came to nothing, and print it for who reads of a failed test."""
+        print(f"{request.url}: {request.failure}")
+        if request.failure == NETWORK_CHANGED:
+            self.dropped.append(request.url)
+
+    def own_errors(self) -> list[str]:
+        """Errors of the page but those of dropped requests, which are the machine's."""
+        left = self.errors.copy()
+        for _ in self.dropped:
+            if FAILED_FETCH in left:
+                left.remove(FAILED_FETCH)
+        return left
 
 
 @pytest.fixture
@@ -148,10 +168,12 @@ def find_chromium() -> str:
 
 
 @pytest.fixture
-def context() -> Iterator[BrowserContext]:
+def context(
+    tests_apart: Callable[..., AbstractContextManager[None]],
+) -> Iterator[BrowserContext]:
     """A fresh browser window of 1400 x 1000 pixels."""
     expect.set_options(timeout=STEP_MS)
-    with sync_playwright() as playwright:
+    with tests_apart("browser", "hosts"), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS)
         )
@@ -182,6 +204,7 @@ def page(context: BrowserContext, watched: Watched) -> Page:
     context.route("**/*", let_through)
     page = context.new_page()
     page.on("pageerror", lambda error: watched.errors.append(str(error)))
+    page.on("requestfailed", lambda request: watched.note_failure(request))
     return page
 
 
@@ -273,8 +296,11 @@ class LabPage:
         self.page.set_viewport_size({"width": 1400, "height": 1000})
 
 
-def wait_for_kernel(page: Page, server: Server) -> None:
-    """Wait until the page knows of its kernel; once, load it again, as a person would."""
+def wait_for_kernel(page: Page, server: Server, watched: Watched) -> None:
+    """Wait until the page knows of its kernel; once, load it again, as a person would.
+
+    Requests of the page that is left are cut off, and what it says of that is not counted.
+    """
     idle = page.get_by_role("button", name="Python 3 (ipykernel) | Idle")
     try:
         idle.wait_for(timeout=LONG_MS)
@@ -285,13 +311,14 @@ def wait_for_kernel(page: Page, server: Server) -> None:
             idle.wait_for(timeout=LONG_MS)
         except PageTimeout as error:
             raise AssertionError(f"the page has no idle kernel, loaded twice; {said}") from error
+        watched.errors.clear()
 
 
 @pytest.fixture
-def lab(page: Page, server: Server) -> LabPage:
+def lab(page: Page, server: Server, watched: Watched) -> LabPage:
     """The first notebook, its first cell run."""
     page.goto(f"{server.url}/doc/tree/00_the_lab.ipynb?reset&token={server.token}")
-    wait_for_kernel(page, server)
+    wait_for_kernel(page, server, watched)
     page.evaluate("() => jupyterapp.restored")
     lab = LabPage(page)
     lab.run_cell(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 from dask_on_hosts import start_dask, warm
@@ -21,9 +22,11 @@ def namespaces_allowed() -> None:
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
+def network(
+    tests_apart: Callable[..., AbstractContextManager[None]],
+) -> Iterator[Network]:
     """Two hosts that share no temporary folder."""
-    with Network(2) as network:
+    with tests_apart("hosts", "browser"), Network(2) as network:
         yield network
 
 
