@@ -76,6 +76,11 @@ def follows_another(error: str) -> bool:
     return any(word in error for word in PEER_ERRORS)
 
 
+def waited_in_vain(error: str) -> bool:
+    """Whether an error of a collective says that it took too long, and no connection broke."""
+    return "timed out" in error.lower()
+
+
 def first_failure(ends: Iterable[RankEnd]) -> Failure | None:
     """The cause: a rank that died, else the first with an error of its own; none if all are done.
 

@@ -90,7 +90,8 @@ class GangWatch:
             why = f"ranks {missing} were not there after {START_S:.0f} s"
             return Failure(cause="not_started", rank=missing[0], why=why, at_s=time.time())
         if now >= self._peers_by_s:
-            return self._without_peers[0]
+            complaints = self._without_peers
+            return self._inquiry.blame_for(complaints) if self._inquiry else complaints[0]
         stopping = self._kill_at_s < float("inf")
         if self._inquiry is not None and not stopping and now >= self._inquiry.due_s:
             return self._inquiry.proceed(self.progress.ends)
@@ -167,6 +168,8 @@ class GangWatch:
             detail=event["detail"],
             at_s=time.time(),
         )
+        if self._inquiry is not None and not self._without_peers:
+            self._inquiry.ask_about(failure)
         self._without_peers.append(failure)
         self._peers_by_s = min(self._peers_by_s, time.monotonic() + PEERS_S)
 

@@ -13,6 +13,8 @@ MOST_S = 7.5  # asking the ranks twice takes two seconds more: a hang is known w
 STEPS = 20  # medians that a run may be silent for
 SLOW_STEPS = 3  # the same where a single step takes longer than MOST_S allows
 FIRST_S = 600.0  # to build the model and do the first step: nobody knows how long that takes
+LAST_S = 600.0  # to evaluate after the last step: the same ...
+LAST_STEPS = 4096  # ... but by so many samples, each of which takes no longer than a step
 ASK_S = 1.0  # for the answers of the ranks
 BUSY_S = 120.0  # more for ranks that say that they do something else than steps
 NUM_KEPT = 32
@@ -21,8 +23,8 @@ NUM_KEPT = 32
 class HangWatch:
     """Notes when steps arrive, and how long they may stay away.
 
-    It watches from the start of the ranks to the last planned step. How long the first step may
-    take is not known, so that is given ten minutes; what follows the last step is not watched.
+    It watches from the start of the ranks to their end. How long the first step may take is not
+    known, nor how long what follows the last one, so each is given ten minutes.
 
     Args:
         num_steps: planned steps of the run.
@@ -30,6 +32,7 @@ class HangWatch:
 
     Attributes:
         last_s: on the clock, when the last steps came; before the first, when the ranks started.
+        after_last: whether the last planned step has come.
     """
 
     def __init__(self, num_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,6 +44,7 @@ class HangWatch:
         self._steps_s: deque[float] = deque(maxlen=NUM_KEPT)
         self._first_s: float | None = None  # until the first steps came, from the ranks' start
         self._running = False
+        self.after_last = False
 
     def begin(self) -> None:
         """All ranks have started; they build their model, then do their first step."""
@@ -58,7 +62,7 @@ class HangWatch:
         else:
             self._steps_s.append((now - self.last_s) / len(steps))
         self.last_s, self._excused_until_s = now, 0.0
-        self._running = steps[-1][0] + 1 < self.num_steps
+        self.after_last = steps[-1][0] + 1 >= self.num_steps
 
     @property
     def limit_s(self) -> float:
@@ -70,11 +74,13 @@ class HangWatch:
         if self._first_s is None:
             return FIRST_S
         step_s = median(self._steps_s) if self._steps_s else self._first_s
+        if self.after_last:
+            return max(LAST_S, LAST_STEPS * step_s)
         return max(min(max(STEPS * step_s, LEAST_S), MOST_S), SLOW_STEPS * step_s)
 
     @property
     def due_s(self) -> float:
-        """On the clock, when the run hangs if no step comes; infinite while none is expected."""
+        """On the clock, when the run hangs if no step comes; infinite before the ranks' start."""
         if not self._running:
             return float("inf")
         return max(self.last_s + self.limit_s, self._excused_until_s, self._slowed_until_s)

@@ -215,3 +215,59 @@ def test_ranks_that_still_start_collectives_before_their_first_step_only_are_slo
         assert inquiry.proceed(ended={2}) is None
         now[0] = inquiry.due_s
     assert now[0] > OVERDUE_S
+
+
+def test_a_rank_that_never_ends_after_its_last_step_is_found() -> None:
+    gang, now = FakeGang(2), [0.0]
+    hang = HangWatch(1, lambda: now[0])
+    hang.begin()
+    hang.take({"type": "steps", "steps": [(0, 0.5)]})
+    inquiry = HangInquiry(gang, hang)  # type: ignore[arg-type]
+    gang.on_told = lambda command: inquiry.take(0, position("model.py:9 in forward"))
+    failure = None
+    for _ in range(3):
+        now[0] = inquiry.due_s
+        failure = inquiry.proceed(ended={1})
+    assert failure is not None
+    assert (failure.cause, failure.rank) == ("hung", 0)
+    assert failure.why == "no end after the last step for 602.0 s; at model.py:9 in forward"
+
+
+TIMED_OUT = "RuntimeError: [gloo/unbound_buffer.cc:81] Timed out waiting 120000ms for recv"
+BROKEN = "RuntimeError: [gloo/pair.cc:547] Connection closed by peer [127.0.0.1]:4711"
+
+
+@pytest.mark.parametrize(
+    ("error", "behind", "cause", "blamed"),
+    [
+        (TIMED_OUT, 1, "hung", 1),  # it has not come to the collective in which the other gave up
+        (TIMED_OUT, 0, "peers_lost", 0),  # it has
+        (BROKEN, 1, "peers_lost", 0),
+    ],
+)
+def test_a_rank_that_others_gave_up_waiting_for_is_blamed(
+    monkeypatch: pytest.MonkeyPatch, error: str, behind: int, cause: str, blamed: int
+) -> None:
+    monkeypatch.setattr("labkit.cluster.gang_watch.PEERS_S", 0.2)
+    monkeypatch.setattr("labkit.cluster.gang_watch.DECISION_S", 0.2)
+    gang = FakeGang(2)
+    gang.hang = HangWatch(10)
+    gang.hang.begin()
+
+    def answer(command: Any) -> None:
+        if command == "where":
+            for rank, at in enumerate(("loop.py:5 in meet", "model.py:3 in build")):
+                said = position(at, 3 - behind * rank)
+                gang.inbox.put(("events", rank, pickle.dumps([said])))
+
+    gang.on_told = answer
+    complaint = {"type": "lost_peers", "why": error, "detail": ""}
+    gang.inbox.put(("events", 0, pickle.dumps([complaint])))
+    assert isinstance(gang.attend(), RankFailed)
+    failure = gang.progress.failure
+    assert failure is not None
+    assert (failure.cause, failure.rank) == (cause, blamed)
+    assert ("where" in gang.told) == (error is TIMED_OUT)
+    if cause == "hung":
+        wanted = "rank 0 gave up waiting for it; 1 collectives behind, at model.py:3 in build"
+        assert failure.why == wanted

@@ -7,7 +7,14 @@ import time
 
 import pytest
 
-from labkit.cluster.hang_watch import ASK_S, BUSY_S, FIRST_S, HangWatch
+from labkit.cluster.hang_watch import (
+    ASK_S,
+    BUSY_S,
+    FIRST_S,
+    LAST_S,
+    LAST_STEPS,
+    HangWatch,
+)
 from labkit.cluster.position import find_culprit, has_moved, tell_position
 from labkit.cluster.rank_context import RankContext
 
@@ -77,12 +84,18 @@ def test_ranks_that_build_their_model_are_given_ten_minutes() -> None:
     assert watch.due_s < clock.now_s + 2 * 8.0
 
 
-def test_nothing_is_due_before_the_ranks_have_started_and_after_the_last_step() -> None:
+def test_nothing_is_due_before_the_ranks_have_started() -> None:
     assert HangWatch(10, Clock()).due_s == float("inf")
-    watch, _ = running(0.1, reports=9, num_steps=10)
-    assert watch.due_s < float("inf")
+
+
+@pytest.mark.parametrize(("step_s", "given_s"), [(0.1, LAST_S), (2.0, LAST_STEPS * 2.0)])
+def test_what_follows_the_last_step_has_a_deadline_too(step_s: float, given_s: float) -> None:
+    watch, clock = running(step_s, reports=9, num_steps=10)
+    assert not watch.after_last
+    clock.now_s += step_s
     watch.take(steps(9, 1))
-    assert watch.due_s == float("inf")
+    assert watch.after_last
+    assert watch.due_s == pytest.approx(clock.now_s + given_s)
 
 
 def test_a_run_that_is_slowed_on_purpose_may_be_silent_for_longer() -> None:

@@ -42,18 +42,23 @@ class Trap(nn.Module):
     # Takes its time, and does once what a file says, on the rank that it names.
     def forward(self, x):
         time.sleep(0.02)
-        try:
-            what, rank = open(TRAP).read().split()
-        except FileNotFoundError:
-            return x
-        if torch.distributed.is_initialized() and torch.distributed.get_rank() == int(rank):
-            os.unlink(TRAP)
-            while what == "loop":
-                pass
-            raise KeyError("colour")
+        spring("loop", "raise")
         return x
 
+def spring(*here):
+    try:
+        what, rank = open(TRAP).read().split()
+    except FileNotFoundError:
+        return
+    if torch.distributed.is_initialized() and torch.distributed.get_rank() == int(rank):
+        if what in here:
+            os.unlink(TRAP)
+            while what != "raise":
+                pass
+            raise KeyError("colour")
+
 def build(input_shape, num_classes):
+    spring("build")
     return nn.Sequential(nn.Linear(input_shape[0], 8), Trap(), nn.Linear(8, num_classes))
 """
 
@@ -75,7 +80,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that tells a rank what to do: ``loop 1`` or ``raise 1``."""
+    """The file that tells a rank what to do: ``loop 1``, ``raise 1`` or ``build 1``."""
     return tmp_path_factory.mktemp("trap") / "what"
 
 
@@ -190,9 +195,26 @@ def test_a_rank_in_an_endless_loop_is_found_and_replaced(
     trap.write_text("loop 1")
     entry = check_recovered(run.wait(SOON_S), undisturbed)
     assert (entry["cause"], entry["rank"]) == ("hung", 1)
-    assert "in forward" in entry["why"]
+    assert "in spring" in entry["why"]
     assert run._recovery._origin_s + entry["at_s"] - hung_s < HUNG_S
     assert entry["leader"] == 0
+
+
+def test_a_rank_that_never_ends_to_build_its_model_is_named_and_replaced(
+    cluster: Cluster,
+    workload: Workload,
+    undisturbed: list[float],
+    trap: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gang_start, "COLLECTIVE_S", 5.0)
+    trap.write_text("build 1")
+    record = labkit.train(workload, PLAN, cluster, steps=STEPS, evaluate=False).wait(SOON_S)
+    assert record.losses == undisturbed
+    (entry,) = record.recoveries
+    assert (entry["cause"], entry["rank"]) == ("hung", 1)
+    assert "rank 0 gave up waiting for it; " in entry["why"]
+    assert "in spring" in entry["why"]
 
 
 def test_a_rank_that_raises_fails_the_run_at_once(start: Callable[..., Run], trap: Path) -> None:
