@@ -49,8 +49,15 @@ class LabState:
 
     @property
     def num_devices(self) -> int:
-        """Devices that a plan may use: of the cluster, or of the one about to be launched."""
-        return self.planned_workers if self.cluster is None else len(self.cluster.workers)
+        """Devices that a plan may use: of the cluster, or of the one about to be launched.
+
+        A worker that was killed comes back, and the plan stays what it was meanwhile; somebody's
+        cluster may have become smaller for good.
+        """
+        if self.cluster is None:
+            return self.planned_workers
+        there = len(self.cluster.workers)
+        return there if self.cluster.kind == "existing" else max(there, self.cluster.most_workers)
 
     @property
     def active_job(self) -> Job | None:

@@ -201,6 +201,7 @@ class FakeEngine:
         return SimpleNamespace(
             workers=workers,
             num_workers=num_workers,
+            most_workers=num_workers,
             kind="cpu",
             num_cores=2,
             num_shared_cores=2,

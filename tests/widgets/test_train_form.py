@@ -77,6 +77,21 @@ def test_strategy_sets_the_degrees(launched: Lab, strategy: str, degrees: tuple[
     assert not launched.train_panel.start_button.disabled
 
 
+@pytest.mark.parametrize(("kind", "devices"), [("cpu", 4), ("existing", 3)])
+def test_a_plan_outlasts_a_worker_that_comes_back(launched: Lab, kind: str, devices: int) -> None:
+    cluster: Any = launched.cluster
+    cluster.kind = kind
+    choose(launched, dp=1, tp=4)
+    lost = cluster.workers.pop()
+    choose(launched, steps=100)
+    assert control(launched, "devices").max == devices
+    cluster.workers.append(lost)
+    choose(launched, steps=200)
+    assert control(launched, "devices").max == 4
+    if kind == "cpu":
+        assert (plan_of(launched).dp, plan_of(launched).tp) == (1, 4)
+
+
 def test_new_strategy_sets_everything_else_back(launched: Lab) -> None:
     choose(launched, sync="ring", checkpoint_activations=True)
     assert plan_of(launched) == Plan(dp=4, sync="ring", checkpoint_activations=True)
