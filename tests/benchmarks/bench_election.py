@@ -165,6 +165,7 @@ def measure(deaths: int, seed: int = 0) -> Found:
         seed: of the moments at which they come.
     """
     store_pid, store = fork(lambda pipe: rank_store.main(pipe.fileno(), Path.cwd()))
+    assert store.recv() == store_pid
     store.send(LOOPBACK)
     bench = Bench(store.recv())
     generator = random.Random(seed)
