@@ -111,6 +111,8 @@ def main() -> None:
         for name, plan in PLANS.items()
         if not words[1:] or any(word in name for word in words[1:])
     }
+    if not plans:
+        sys.exit(f"no plan is called {' or '.join(words[1:])}; there are: {'; '.join(PLANS)}")
     with labkit.launch(NUM_WORKERS, device="cpu") as cluster:
         measure(cluster, plans, steps)
 
