@@ -58,6 +58,8 @@ def run_demo(
     dataset = preprocess(cluster=cluster, rows=ROWS)
     report = dataset.to_json()
     devices = device_counts(cluster.num_workers)
+    if devices[-1] < cluster.num_workers:
+        say(f"{devices[-1]} of {cluster.num_workers} devices: what every strategy can be split by")
     plan = plan_for("hybrid", devices[-1])
     say(f"training {WORKLOAD} for {TRAIN_STEPS} steps: {plan.strategy} on {plan.world_size}")
     record = train(WORKLOAD, plan, cluster, steps=TRAIN_STEPS, dataset=dataset).wait()

@@ -94,7 +94,7 @@ def examine(temp_folder: Path | None = None) -> Report:
             check_devices(find_devices(), versions),
             check_memory(memory.available, memory.total),
             check_disk(folder, shutil.disk_usage(folder).free),
-            check_loopback(),
+            check_ports(),
             check_private_network(private_network_obstacle()),
             *check_leftovers(folder),
             check_browser(),
@@ -205,19 +205,19 @@ def check_disk(folder: Path, free_bytes: int) -> Check:
     return Check(name="disk", found=found)
 
 
-def check_loopback(host: str = "127.0.0.1") -> Check:
+def check_ports(host: str = "127.0.0.1") -> Check:
     """Whether a socket on this host's own address can listen and be reached."""
     try:
         with socket.create_server((host, 0)) as server:
             socket.create_connection(server.getsockname(), timeout=5.0).close()
     except OSError as error:
         return Check(
-            name="loopback",
-            found=f"{host} does not work: {error}",
+            name="ports",
+            found=f"none can be opened on {host}: {error}",
             level="problem",
             fix="bring the loopback interface up, and let local connections through the firewall",
         )
-    return Check(name="loopback", found=f"{host} listens and answers")
+    return Check(name="ports", found=f"{host} opens free ones, and answers there")
 
 
 def private_network_obstacle() -> str:

@@ -102,7 +102,7 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("dp", "pp", "tp"):
             degree = getattr(self, name)
-            if not isinstance(degree, int) or degree < 1:
+            if type(degree) is not int or degree < 1:
                 raise PlanError(f"{name}={degree!r} is not a degree; choose a whole number >= 1")
         for name, choices in _CHOICES.items():
             value = getattr(self, name)

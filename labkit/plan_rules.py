@@ -22,9 +22,9 @@ def problems(plan: Plan) -> Iterator[str]:
 def _bad_counts(plan: Plan) -> Iterator[str]:
     for name in ("microbatches", "virtual_stages", "sync_every"):
         value = getattr(plan, name)
-        if not isinstance(value, int) or value < 1:
+        if type(value) is not int or value < 1:
             yield f"{name}={value!r} is not a count; choose a whole number >= 1"
-    if not isinstance(plan.max_staleness, int) or plan.max_staleness < 0:
+    if type(plan.max_staleness) is not int or plan.max_staleness < 0:
         yield f"max_staleness={plan.max_staleness!r}; choose a whole number >= 0"
     size = plan.bucket_mb
     if size is not None and not (isinstance(size, int | float) and 0 < size < inf):

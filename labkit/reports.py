@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import SettingError
 from labkit.plan import Plan
 from labkit.runs.curve import Curve
 from labkit.runs.lateness import MOST_LATE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def check_folder(folder: Path) -> None:
-    """Raise a SettingError unless files can be written below this folder; makes nothing."""
-    whole = folder.absolute()
-    existing = next(path for path in (whole, *whole.parents) if path.exists())
-    obstacle = "" if os.access(existing, os.W_OK | os.X_OK) else "no permission to write"
-    if not existing.is_dir():
-        obstacle = f"{existing.name} is a file"
-    if obstacle:
-        raise SettingError(f"{str(folder)!r} cannot be written ({obstacle}); choose another folder")
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> Path:

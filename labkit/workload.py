@@ -255,6 +255,10 @@ def find_workload(workload: str | Workload | None) -> Workload:
     """
     if isinstance(workload, Workload):
         return workload
-    if workload is None or workload not in WORKLOADS:
-        raise WorkloadError(f"workload {workload!r} is unknown; choose from {', '.join(WORKLOADS)}")
+    if not isinstance(workload, str) or workload not in WORKLOADS:
+        said = repr(workload) if isinstance(workload, str | None) else type(workload).__name__
+        raise WorkloadError(
+            f"workload {said} is unknown; choose from {', '.join(WORKLOADS)}, or make one of your "
+            "own model: labkit.Workload.of(build, dataset=...)"
+        )
     return WORKLOADS[workload]

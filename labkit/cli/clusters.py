@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from labkit.cli.live_lines import wait_telling
 from labkit.cli.options import Where
-from labkit.cli.output import say
+from labkit.cli.output import answer, say
 from labkit.errors import RunStopped, SettingError
 from labkit.plan import Plan
 
@@ -45,7 +45,9 @@ def own_cluster(
         yield cluster
 
 
-def wait_and_keep(run: Run, store: RunStore, repeats: str = "") -> RunRecord:
+def wait_and_keep(
+    run: Run, store: RunStore, repeats: str = "", *, as_json: bool = False
+) -> RunRecord:
     """The record of a run at its end, saved; Control-C stops the run and keeps what it has done.
 
     Of a run that fails, too, what is known is saved: its steps, and what it went on after.
@@ -54,6 +56,7 @@ def wait_and_keep(run: Run, store: RunStore, repeats: str = "") -> RunRecord:
         run: that was started for this command.
         store: that keeps its record.
         repeats: the run that it repeats, if any.
+        as_json: whether the record of a run that fails is printed, as the command's answer.
     Raises:
         RunStopped: another client stopped it before it had done a step.
         KeyboardInterrupt: it had done none, as it waited in the line; it has left that.
@@ -68,6 +71,8 @@ def wait_and_keep(run: Run, store: RunStore, repeats: str = "") -> RunRecord:
                 _keep(record, store, repeats)
             except SettingError as obstacle:  # what the run failed with matters more
                 say(f"no record: {obstacle}")
+        if as_json:
+            answer(record.to_json(), as_json, str)
         raise
     _keep(record, store, repeats)
     return record

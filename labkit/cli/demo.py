@@ -30,9 +30,10 @@ def demo_command(
 ) -> None:
     """Preprocess, train, sweep, draw."""
     from labkit.demo import run_demo
-    from labkit.reports import check_folder, demo_table
+    from labkit.reports import demo_table
     from labkit.runs.curve_store import CurveStore
     from labkit.runs.store import RunStore
+    from labkit.writable import check_folder
 
     check_devices(devices, None)
     check_emulation(emulate)

@@ -63,6 +63,7 @@ def preprocess_command(
     """Run the five steps on sources and write training shards."""
     from labkit.cli.preprocess_report import preprocess_table
     from labkit.preprocess.choose import check_sources, chosen_spec
+    from labkit.preprocess.folders import check_target
     from labkit.preprocess.pipeline import check_steps
     from labkit.preprocess.preprocess import check_made, preprocess
 
@@ -73,8 +74,10 @@ def preprocess_command(
     settings = read_assignments(assignments)
     chosen = chosen_spec(spec, label, key, settings, has_sources=bool(sources))
     named = check_steps(steps.split(","))
-    if where.address is None and sources:
-        check_sources(sources, chosen)
+    if where.address is None:
+        check_target(out.expanduser().absolute())
+        if sources:
+            check_sources(sources, chosen)
     with own_cluster(NUM_WORKERS if workers is None else workers, where) as cluster:
         dataset = preprocess(
             list(sources) or None,

@@ -47,6 +47,9 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        sys.exit(BAD_INPUT)
     except click.ClickException as error:
         command = f"labkit {' '.join(sys.argv[1:2])}".strip()
         say(f"Error: {error.format_message()} (see '{command} --help')")

@@ -108,9 +108,9 @@ def compare_command(*, which: tuple[str, ...], runs: Path, as_json: bool) -> Non
 @_stored
 def export_command(*, run: str, form: str, out: Path, runs: Path, as_json: bool) -> None:
     """RUN as tables (csv), or as a trace for ui.perfetto.dev (chrome)."""
-    from labkit.reports import check_folder
     from labkit.runs.export import TRACE_FILE, save_chrome_trace, to_csv
     from labkit.runs.store import RunStore
+    from labkit.writable import check_folder
 
     if form not in ("csv", "chrome"):
         raise SettingError(f"format={form!r} is unknown; choose csv or chrome")

@@ -61,12 +61,13 @@ def sweep_command(
 ) -> None:
     """Measure the speedup of strategies over device counts."""
     from labkit.cluster.capacity import most_workers
-    from labkit.reports import check_folder, curve_table, save_figure
+    from labkit.reports import curve_table, save_figure
     from labkit.runs.curve_store import CurveStore
     from labkit.runs.store import RunStore
     from labkit.runs.sweep import sweep
     from labkit.runs.sweep_plan import plan_sweep, sweep_length
     from labkit.train.train import check_queue
+    from labkit.writable import check_folder
 
     chosen = options.workload_from(workload, settings)
     names = tuple(name.strip() for name in strategies.split(",") if name.strip())

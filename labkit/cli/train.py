@@ -72,10 +72,10 @@ def train_command(
     """Train a workload under a plan and print its record; or go on with a RUN that was cut off."""
     from labkit.cli.run_report import train_table
     from labkit.cluster.capacity import most_workers
-    from labkit.reports import check_folder
     from labkit.runs.store import RunStore
     from labkit.train.resume_check import check_every
     from labkit.train.train import check_length, check_queue, train
+    from labkit.writable import check_folder
 
     where.check("--devices", devices)
     chosen, plan = _what(workload, resume, runs, settings)
@@ -105,7 +105,7 @@ def train_command(
                 runs=runs,
                 queue_s=queue_s,
             )
-        record = wait_and_keep(run, RunStore(runs))
+        record = wait_and_keep(run, RunStore(runs), as_json=as_json)
     answer(record.to_json(), as_json, lambda: train_table(record))
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from distributed import Client, Security
 
 CONNECT_S = 10.0
+PRINTED = "give the one that the scheduler printed, such as tls://10.0.0.1:8786"
 
 
 def connect(
@@ -28,11 +29,33 @@ def connect(
     """
     from distributed import Client
 
+    _check_address(address)
     checked = check_security(address, security)
     try:
         return Client(address, timeout=timeout_s, security=checked, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise SettingError(
-            f"no Dask scheduler answers at {address!r} ({error}); give the address that the "
-            "scheduler printed, such as tls://10.0.0.1:8786"
+            f"no Dask scheduler answers at {address!r} ({error}); {PRINTED}"
         ) from error
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no address before a client is made of it.
+
+    A client of Dask (2026.7.1) that raises in its making waits for 20 s when it is collected, and
+    prints a traceback.
+
+    Raises:
+        SettingError: no scheme of Dask's, no host or no port.
+    """
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    try:
+        scheme, place = parse_address(address)
+        get_backend(scheme)
+        host, _ = parse_host_port(place)
+        if not host:
+            raise ValueError("it names no host")
+    except ValueError as error:
+        raise SettingError(f"{address!r} is no address ({error}); {PRINTED}") from error

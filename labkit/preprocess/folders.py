@@ -17,6 +17,7 @@ from typing import Any
 from labkit.errors import SettingError
 from labkit.preprocess import resume
 from labkit.preprocess.shards import MANIFEST_FILE, SHARD_FOLDER
+from labkit.writable import check_folder
 
 WORK = "work"  # rows between the steps, and what is kept to resume: not part of the dataset
 TEMPORARY = (WORK, resume.FOLDER)
@@ -34,18 +35,10 @@ def make_draft(draft: str, target: str) -> None:
     """Make the draft's folder and subfolders, for its owner only.
 
     Raises:
-        SettingError: ``target`` holds something other than a dataset, or cannot be written, or
-            the draft's folder is somebody else's.
+        SettingError: as ``check_target``, or the draft's folder is somebody else's.
     """
-    final = Path(target)
     check_own(draft)
-    if final.exists() and not (final / MANIFEST_FILE).is_file():
-        if not final.is_dir():
-            raise SettingError(f"{final} is a file; choose a folder for the dataset")
-        if any(final.iterdir()):
-            raise SettingError(
-                f"{final} holds files that are no dataset; choose an empty or a new folder"
-            )
+    check_target(target)
     try:
         Path(draft).parent.mkdir(parents=True, exist_ok=True)
         Path(draft).mkdir(mode=0o700, exist_ok=True)
@@ -54,8 +47,25 @@ def make_draft(draft: str, target: str) -> None:
             (Path(draft) / name).mkdir(exist_ok=True)
     except OSError as error:
         raise SettingError(
-            f"cannot write in {final.parent} ({error.strerror}); choose another folder"
+            f"cannot write in {Path(target).parent} ({error.strerror}); choose another folder"
         ) from error
+
+
+def check_target(target: str | Path) -> None:
+    """Refuse a folder that no dataset may be moved to; makes nothing.
+
+    Raises:
+        SettingError: it holds something other than a dataset, or cannot be written.
+    """
+    final = Path(target)
+    check_folder(final.parent)
+    if final.exists() and not (final / MANIFEST_FILE).is_file():
+        if not final.is_dir():
+            raise SettingError(f"{final} is a file; choose a folder for the dataset")
+        if any(final.iterdir()):
+            raise SettingError(
+                f"{final} holds files that are no dataset; choose an empty or a new folder"
+            )
 
 
 def check_own(draft: str) -> None:

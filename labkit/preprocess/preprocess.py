@@ -37,6 +37,10 @@ class WorkerCluster(Protocol):
         """A temporary folder on the workers' host, removed when the cluster closes."""
 
     @property
+    def kind(self) -> str:
+        """``existing`` where its workers may see other files than this process."""
+
+    @property
     def num_shared_cores(self) -> int:
         """Processor cores that the workers share."""
 
@@ -119,6 +123,8 @@ def preprocess(
     if resume and out is None:
         raise SettingError("resume=True needs out, the folder by which the work is found again")
     target = str(Path(out).expanduser().absolute()) if out else _new_target(cluster, spec)
+    if cluster.kind != "existing":  # its workers are on this machine, and see what is here
+        folders.check_target(target)
     paths = None if sources is None else _paths(sources)
     chosen = chosen_spec(spec, label, key, settings, has_sources=paths is not None)
     report = Report()

@@ -64,8 +64,10 @@ class RunRecord:
         steps: one entry a step, in order.
         spans: where each rank's time went (the newest ones only while live).
         load: how busy each rank's device was, twice a second, oldest first.
-        startup_s: ``cluster`` (finding workers), ``ranks`` (processes and process group),
-            ``first_step`` (from the call of train to the end of the first step).
+        startup_s: ``cluster`` (from the call of train until the ranks have their workers: data
+            are prepared before, the first time, and the line is waited in), ``ranks`` (processes
+            and process group after that), ``first_step`` (from the call of train to the end of
+            the first step).
         comm_bytes: ``{"measured": {kind: bytes}, "formula": {kind: bytes}}``, payload summed
             over ranks and steps; kinds are comm_dp, comm_tp, comm_pp.
         memory_bytes_per_rank: peak of each rank's process, or of its GPU's allocator.
@@ -181,6 +183,7 @@ class RunRecord:
             "kind": self.kind,
             "status": self.status,
             "workload": self.workload["name"],
+            "seed": self.workload.get("seed"),
             "strategy": self.strategy,
             "world_size": self.world_size,
             "plan": self.plan,

@@ -13,7 +13,7 @@ from labkit.cluster.workers import WorkersLate
 from labkit.errors import SettingError
 from labkit.runs.complete_record import complete, first_record
 from labkit.runs.live_record import snapshot, take_event
-from labkit.runs.record import RunRecord, Status
+from labkit.runs.record import Kind, RunRecord, Status
 from labkit.runs.recovery import Recovery
 from labkit.train.checkpoint_files import remove_passing
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from labkit.runs.posting import Posting
     from labkit.runs.restart_policy import RestartPolicy
     from labkit.train.job import RankResult, TrainJob
+    from labkit.workload import Workload
 
 NOT_KEPT = "this run kept no weights; train(..., keep_weights=True) keeps them, and the gradients"
 
@@ -91,6 +92,23 @@ class Run:
         return self._record.run
 
     @property
+    def kind(self) -> Kind:
+        """measured or emulated."""
+        return self._record.kind
+
+    @property
+    def workload(self) -> Workload:
+        """What is trained."""
+        return self.job.workload
+
+    @property
+    def plan(self) -> Plan:
+        """How it is split now: a run that goes on with fewer ranks has a smaller plan."""
+        from labkit.plan import Plan
+
+        return Plan.from_dict(self._record.plan)
+
+    @property
     def status(self) -> Status:
         """starting, running, done, stopped or failed."""
         return self._recovery.status
@@ -108,6 +126,10 @@ class Run:
             seen.status = self._recovery.status
             seen.queue_position = self._recovery.gang.position
         return seen
+
+    def to_json(self) -> dict[str, Any]:
+        """As the record's, of what is known now."""
+        return self.view().to_json()
 
     def stop(self) -> None:
         """Ask the ranks to stop on the same step; returns at once."""

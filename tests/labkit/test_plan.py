@@ -44,6 +44,7 @@ def test_a_plan_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"dp": True}, "dp=True is not a degree"),
         ({"dp": 0}, "dp=0 is not a degree; choose a whole number >= 1"),
         ({"pp": 1.5}, "pp=1.5 is not a degree"),
         ({"schedule": "zigzag"}, "schedule='zigzag' is not available; choose gpipe or 1f1b or"),

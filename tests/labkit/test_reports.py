@@ -8,7 +8,6 @@ import pytest
 
 from labkit.plan import Plan
 from labkit.reports import (
-    check_folder,
     columns,
     cores_note,
     curve_table,
@@ -127,8 +126,3 @@ def test_cores_are_named_only_where_they_bind() -> None:
     assert cores_note(4, 4) == ""
     assert cores_note(None, 8) == ""
     assert "above 2 cannot" in cores_note(2, 4).replace("cores ", "")
-
-
-def test_a_folder_is_checked_without_being_made(tmp_path: Any) -> None:
-    check_folder(tmp_path / "a" / "b")
-    assert list(tmp_path.iterdir()) == []

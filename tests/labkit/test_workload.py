@@ -21,6 +21,11 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
         find_workload("imagenet")
 
 
+def test_a_model_that_is_no_workload_yet_is_told_how_it_becomes_one() -> None:
+    with pytest.raises(WorkloadError, match=r"workload dict is unknown; .*Workload\.of\(build"):
+        find_workload({})  # type: ignore[arg-type]
+
+
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(WorkloadError, match=r"global_batch=0; choose at least 1"):
         find_workload("fruit").with_settings(global_batch=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,6 +70,23 @@ def test_a_run_that_fails_before_it_did_anything_leaves_none(tmp_path: Path) -> 
         with pytest.raises(type(error)):
             finish(EndedRun(make_record(status="failed"), error), store)
     assert store.list() == ()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_answer_of_a_run_that_fails_is_its_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    record = make_record(status="failed", error="rank 1 died", steps=[Step(0, 0.5, 64, 0.1, 0.1)])
+    run = cast(Run, EndedRun(record, RankFailed("rank 1 died", rank=1)))
+    with pytest.raises(RankFailed):
+        wait_and_keep(run, RunStore(tmp_path / "runs"), as_json=as_json)
+    printed = capsys.readouterr().out
+    if as_json:
+        answer = json.loads(printed)
+        assert (answer["status"], answer["error"]) == ("failed", "rank 1 died")
+        assert answer["losses"] == [0.5]
+    else:
+        assert printed == ""
 
 
 def test_a_failure_is_told_also_where_its_record_cannot_be_kept(

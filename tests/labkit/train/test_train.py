@@ -37,9 +37,13 @@ def test_a_run_is_live_first_and_a_whole_record_then(cluster4: Cluster) -> None:
     assert 3 <= len(early.steps) < 400
     assert {span.rank for span in early.spans} <= {0, 1}
     assert "step" in repr(run)
+    assert (run.kind, run.plan, run.workload.name) == ("measured", labkit.Plan(dp=2), "digits")
+    assert run.to_json()["status"] == "running"
     record = run.wait(60)
     assert len(early.steps) < 400, "a view does not change"
     assert record is run.record
+    assert run.to_json() == record.to_json()
+    assert record.to_json()["seed"] == 0
     assert record.status == run.status == "done"
     assert [step.step for step in record.steps] == list(range(400))
     assert run.losses[-1] < run.losses[0]

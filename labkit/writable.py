@@ -1,0 +1,19 @@
+"""Whether files can be written somewhere, asked before the work that makes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from labkit.errors import SettingError
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a SettingError unless files can be written below this folder; makes nothing."""
+    whole = folder.absolute()
+    existing = next(path for path in (whole, *whole.parents) if path.exists())
+    obstacle = "" if os.access(existing, os.W_OK | os.X_OK) else "no permission to write"
+    if not existing.is_dir():
+        obstacle = f"{existing.name} is a file"
+    if obstacle:
+        raise SettingError(f"{str(folder)!r} cannot be written ({obstacle}); choose another folder")
