@@ -29,7 +29,7 @@ FOLDER = "folder"  # of a process that shares the tests, as it is told
 FOLDERS = pytest.StashKey[list[str]]()  # to remove in the end
 CRASHED = pytest.StashKey[bool]()
 LEAVE_S = 15.0
-APART_S = 240.0
+APART_S = 420.0
 HERE = Path(__file__).parent
 PYTHON_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
@@ -233,7 +233,8 @@ def apart(own: str, other: str, timeout_s: float = APART_S) -> Iterator[None]:
     """Run while no test of another folder does; those of the same folder may, in any process.
 
     Hosts put interfaces into the machine's network and take them away, and Chromium then drops
-    every request that waits for a connection (``net::ERR_NETWORK_CHANGED``).
+    every request that waits for a connection (``net::ERR_NETWORK_CHANGED``). Holds in one checkout;
+    the network is the machine's.
 
     Args:
         own: folder, seen from this one.
@@ -259,12 +260,15 @@ def apart(own: str, other: str, timeout_s: float = APART_S) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"tests of {other} still run after {timeout_s:g} s; end them")
             time.sleep(0.1)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(ours, fcntl.LOCK_UN)  # for forked children as well, which have it too
 
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    """A folder as a file, to be locked; what this process starts does not inherit it."""
+    """A folder as a file, to be locked; programs that this process starts do not inherit it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor

@@ -63,7 +63,7 @@ def preprocess_command(
     """Run the five steps on sources and write training shards."""
     from labkit.cli.preprocess_report import preprocess_table
     from labkit.preprocess.choose import check_sources, chosen_spec
-    from labkit.preprocess.folders import check_target
+    from labkit.preprocess.folders import check_target, target_of
     from labkit.preprocess.pipeline import check_steps
     from labkit.preprocess.preprocess import check_made, preprocess
 
@@ -74,8 +74,9 @@ def preprocess_command(
     settings = read_assignments(assignments)
     chosen = chosen_spec(spec, label, key, settings, has_sources=bool(sources))
     named = check_steps(steps.split(","))
+    target = target_of(out)
     if where.address is None:
-        check_target(out.expanduser().absolute())
+        check_target(target)
         if sources:
             check_sources(sources, chosen)
     with own_cluster(NUM_WORKERS if workers is None else workers, where) as cluster:
@@ -87,7 +88,7 @@ def preprocess_command(
             key=key,
             steps=named,
             settings=settings,
-            out=out,
+            out=target,
             **more,
         )
     report = dataset.to_json()

@@ -77,8 +77,9 @@ def follows_another(error: str) -> bool:
 
 
 def waited_in_vain(error: str) -> bool:
-    """Whether an error of a collective says that it took too long, and no connection broke."""
-    return "timed out" in error.lower()
+    """Whether an error of a collective says that it took too long, and not that nobody is there."""
+    said = error.lower()
+    return ("timed out" in said or "timeout caused" in said) and "connect" not in said
 
 
 def first_failure(ends: Iterable[RankEnd]) -> Failure | None:

@@ -54,8 +54,11 @@ def _check_address(address: str) -> None:
     try:
         scheme, place = parse_address(address)
         get_backend(scheme)
-        host, _ = parse_host_port(place)
+        host, port = parse_host_port(place)
         if not host:
             raise ValueError("it names no host")
+        host.encode("idna")  # as the system will
+        if not 0 < port < 2**16:
+            raise ValueError(f"there is no port {port}")
     except ValueError as error:
         raise SettingError(f"{address!r} is no address ({error}); {PRINTED}") from error

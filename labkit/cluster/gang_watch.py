@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.cluster.blame import Failure, first_failure
 from labkit.cluster.hang_inquiry import HangInquiry
+from labkit.cluster.lost_peers import LostPeers
 from labkit.cluster.worker_look import WorkerLook
 from labkit.errors import ClusterError, RunStopped
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 START_S = 60.0
 STOP_GRACE_S = 1.2  # a stop that ranks have not followed by then becomes a kill
 FAILURE_GRACE_S = 0.15  # failures that follow from the first one arrive within this time
-PEERS_S = 1.0  # who is missing is known by then, if a process is
 DECISION_S = 2.0  # to elect a leader, if need be, and to hear how it goes on
 
 SUSPECT = ("stopped", "hung")  # causes of a rank whose process is there
@@ -43,8 +43,7 @@ class GangWatch:
         self._kill_at_s = float("inf")
         self._start_by_s = time.monotonic() + START_S
         self._workers = WorkerLook(gang)
-        self._without_peers: list[Failure] = []
-        self._peers_by_s = float("inf")
+        self._lost_peers = LostPeers(gang)
         self._inquiry = None if gang.hang is None else HangInquiry(gang, gang.hang)
 
     def attend(self) -> Exception | None:
@@ -63,11 +62,11 @@ class GangWatch:
 
     def _next_message(self) -> Message | None:
         """The next message, or ``None`` when something else is due."""
-        due_s = [self._kill_at_s, self._peers_by_s, time.monotonic() + 1.0]
+        due_s = [self._kill_at_s, self._lost_peers.due_s, time.monotonic() + 1.0]
         if self.gang.status == "starting":
             due_s.append(self._start_by_s)
-        if self._inquiry is not None and self._kill_at_s == float("inf"):
-            due_s.append(self._inquiry.due_s)
+        if inquiry := self._inquiry_at_work:
+            due_s.append(inquiry.due_s)
         return self._wait(min(due_s))
 
     def _wait(self, until_s: float) -> Message | None:
@@ -89,13 +88,18 @@ class GangWatch:
             missing = sorted({*range(self.gang.num_ranks)} - self.progress.started)
             why = f"ranks {missing} were not there after {START_S:.0f} s"
             return Failure(cause="not_started", rank=missing[0], why=why, at_s=time.time())
-        if now >= self._peers_by_s:
-            complaints = self._without_peers
-            return self._inquiry.blame_for(complaints) if self._inquiry else complaints[0]
-        stopping = self._kill_at_s < float("inf")
-        if self._inquiry is not None and not stopping and now >= self._inquiry.due_s:
-            return self._inquiry.proceed(self.progress.ends)
+        if now >= self._lost_peers.due_s:
+            return self._lost_peers.judge(self.progress.ends)
+        inquiry = self._inquiry_at_work
+        if inquiry is not None and now >= inquiry.due_s:
+            return inquiry.proceed(self.progress.ends)
         return None
+
+    @property
+    def _inquiry_at_work(self) -> HangInquiry | None:
+        """Asks about steps that stay away, unless the ranks are to stop, or have complained."""
+        stopping = self._kill_at_s < float("inf")
+        return None if stopping or self._lost_peers else self._inquiry
 
     def _look_for_workers(self) -> Failure | None:
         found = self._workers.look(self.progress.ends)
@@ -145,12 +149,14 @@ class GangWatch:
         if self.gang.supervision is not None:
             if kind == "steps" and self.hang is not None:
                 self.hang.take(event)
-            elif kind == "position" and self._inquiry is not None:
-                self._inquiry.take(rank, event)
+            elif kind == "position":
+                self._lost_peers.take_position(rank, event)
+                if self._inquiry is not None:
+                    self._inquiry.take(rank, event)
             elif kind == "decision":
                 self.progress.decision = event
             elif kind == "lost_peers":
-                self._note_lost_peers(rank, event)
+                self._lost_peers.take_complaint(rank, event)
             elif kind == "stopped":
                 return Failure(cause="stopped", rank=rank, why=event["why"], at_s=event["since_s"])
             elif kind == "store_lost":
@@ -158,20 +164,6 @@ class GangWatch:
         if self.gang.on_event is not None:
             self.gang.on_event(rank, event)
         return None
-
-    def _note_lost_peers(self, rank: int, event: dict[str, Any]) -> None:
-        """A rank's collective broke. If no process turns out to be gone, that is the failure."""
-        failure = Failure(
-            cause="peers_lost",
-            rank=rank,
-            why=event["why"],
-            detail=event["detail"],
-            at_s=time.time(),
-        )
-        if self._inquiry is not None and not self._without_peers:
-            self._inquiry.ask_about(failure)
-        self._without_peers.append(failure)
-        self._peers_by_s = min(self._peers_by_s, time.monotonic() + PEERS_S)
 
     def _note_end(self, what: str, who: Any, future: Any = None) -> None:
         """Note the end of a rank, or the loss of a worker."""

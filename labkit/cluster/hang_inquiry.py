@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from labkit.cluster.blame import Failure, waited_in_vain
+from labkit.cluster.blame import Failure
 from labkit.cluster.hang_watch import ASK_S, HangWatch
 from labkit.cluster.position import find_culprit, has_moved
 
@@ -71,32 +70,6 @@ class HangInquiry:
             rank=rank,
             why=f"{what} for {silent_s:.1f} s; {why}",
             at_s=time.time() - silent_s,
-        )
-
-    def ask_about(self, complaint: Failure) -> None:
-        """A rank's collective failed: where it gave up waiting, the ranks are asked for whom."""
-        if waited_in_vain(complaint.why):
-            self._positions = {}
-            self.gang.tell_ranks("where")
-
-    def blame_for(self, complaints: Sequence[Failure]) -> Failure:
-        """Who kept ranks waiting until they gave up, if that is seen.
-
-        Args:
-            complaints: of ranks whose collective failed while every process was there.
-        Returns:
-            The hang of the rank that complains of nothing and has started fewer collectives than
-            the one that complained first; else the first complaint.
-        """
-        first = complaints[0]
-        if not waited_in_vain(first.why) or first.rank not in self._positions:
-            return first
-        rank, why = find_culprit(self._positions, self._positions)
-        behind = self._positions[rank]["collectives"] < self._positions[first.rank]["collectives"]
-        if not behind or rank in {complaint.rank for complaint in complaints}:
-            return first
-        return replace(
-            first, cause="hung", rank=rank, why=f"rank {first.rank} gave up waiting for it; {why}"
         )
 
     def _ask(self) -> None:

@@ -24,18 +24,27 @@ class HangWatch:
     """Notes when steps arrive, and how long they may stay away.
 
     It watches from the start of the ranks to their end. How long the first step may take is not
-    known, nor how long what follows the last one, so each is given ten minutes.
+    known, so that is given ten minutes; what follows the last one at least as much.
 
     Args:
         num_steps: planned steps of the run.
         clock: monotonic seconds.
+        start_step: that is done first; one that goes on after the last step does none.
+        step_s: that a step took in an earlier attempt, if there was one.
 
     Attributes:
         last_s: on the clock, when the last steps came; before the first, when the ranks started.
         after_last: whether the last planned step has come.
     """
 
-    def __init__(self, num_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        num_steps: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        start_step: int = 0,
+        step_s: float = 0.0,
+    ) -> None:
         self.num_steps = num_steps
         self.clock = clock
         self.last_s = clock()
@@ -44,7 +53,8 @@ class HangWatch:
         self._steps_s: deque[float] = deque(maxlen=NUM_KEPT)
         self._first_s: float | None = None  # until the first steps came, from the ranks' start
         self._running = False
-        self.after_last = False
+        self.after_last = start_step >= num_steps
+        self._earlier_s = step_s
 
     def begin(self) -> None:
         """All ranks have started; they build their model, then do their first step."""
@@ -65,17 +75,27 @@ class HangWatch:
         self.after_last = steps[-1][0] + 1 >= self.num_steps
 
     @property
+    def step_s(self) -> float:
+        """Median seconds of a step; 0.0 while that is not known.
+
+        After the first report no more is known than that it took less than all since the start.
+        """
+        if self._steps_s:
+            return median(self._steps_s)
+        return self._earlier_s if self._first_s is None else self._first_s
+
+    @property
     def limit_s(self) -> float:
         """Seconds without a step after which the run hangs: 20 median steps, within bounds.
 
-        One step alone may last as long as three. After the first report, no time of a step is
-        known but that it took less than all since the start.
+        One step alone may last as long as three. Before the first step and after the last one the
+        ranks have more; see ``FIRST_S`` and ``LAST_S``.
         """
-        if self._first_s is None:
-            return FIRST_S
-        step_s = median(self._steps_s) if self._steps_s else self._first_s
+        step_s = self.step_s
         if self.after_last:
             return max(LAST_S, LAST_STEPS * step_s)
+        if self._first_s is None:
+            return FIRST_S
         return max(min(max(STEPS * step_s, LEAST_S), MOST_S), SLOW_STEPS * step_s)
 
     @property

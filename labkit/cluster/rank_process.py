@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.cluster import private_network
-from labkit.cluster.blame import follows_another
+from labkit.cluster.blame import follows_another, waited_in_vain
 from labkit.cluster.member import Member, StoreRegister
 from labkit.cluster.position import tell_position
 from labkit.cluster.rank_context import RankContext
@@ -186,7 +186,7 @@ def main(control: int, folder: Path) -> int:
         result = _run(job, link)
     except BaseException as error:
         failed_s, why, detail = time.time(), _describe(error), traceback.format_exc()
-        if _outlives(job, link) and follows_another(why):
+        if follows_another(why) and _outlives(job, link, why):
             link.emit({"type": "lost_peers", "why": why, "detail": detail})
             link.flush()
             time.sleep(OUTLIVE_S)  # the worker kills it once it is known how the run goes on
@@ -258,9 +258,14 @@ def _run(job: RankJob, link: _Link) -> bytes:
     return result
 
 
-def _outlives(job: RankJob, link: _Link) -> bool:
-    """Whether this rank waits for what its leader decides after the loss of another one."""
-    return link.member is not None and job.supervision is not None and job.supervision.recoverable
+def _outlives(job: RankJob, link: _Link, why: str) -> bool:
+    """Whether this rank stays a while after the loss of another one.
+
+    For what its leader decides; or to be asked for whom it waited in vain.
+    """
+    if link.member is None or job.supervision is None:
+        return False
+    return job.supervision.recoverable or waited_in_vain(why)
 
 
 def _describe(error: BaseException) -> str:

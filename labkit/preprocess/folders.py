@@ -7,6 +7,7 @@ dies at its end is done again, so each may find its work done.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -49,6 +50,17 @@ def make_draft(draft: str, target: str) -> None:
         raise SettingError(
             f"cannot write in {Path(target).parent} ({error.strerror}); choose another folder"
         ) from error
+
+
+def target_of(out: Path | str) -> Path:
+    """Where a dataset is to lie: an absolute path.
+
+    Raises:
+        SettingError: it is a URL.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]*:/", str(out)):  # a Path has made one slash of two
+        raise SettingError(f"out={str(out)!r} is a URL; give a path: shards go to a folder")
+    return Path(out).expanduser().absolute()
 
 
 def check_target(target: str | Path) -> None:
@@ -97,6 +109,7 @@ def begin_again(draft: str, target: str, fingerprint: Mapping[str, Any]) -> bool
         SettingError: as of ``make_draft``.
     """
     check_own(draft)
+    check_target(target)
     if resume.matches(draft, fingerprint):
         return True
     discard(draft)
@@ -106,10 +119,15 @@ def begin_again(draft: str, target: str, fingerprint: Mapping[str, Any]) -> bool
 
 
 def publish(draft: str, target: str) -> None:
-    """Move a finished draft to its place; an older dataset there is replaced."""
+    """Move a finished draft to its place; an older dataset there is replaced.
+
+    Raises:
+        SettingError: as of ``check_target``: something else has come there meanwhile.
+    """
     final = Path(target)
     if not Path(draft).exists():
         return  # it was moved already
+    check_target(target)
     for name in TEMPORARY:
         shutil.rmtree(Path(draft) / name, ignore_errors=True)
     (Path(draft) / resume.FINGERPRINT_FILE).unlink(missing_ok=True)

@@ -122,7 +122,7 @@ def preprocess(
     steps = check_steps(steps)
     if resume and out is None:
         raise SettingError("resume=True needs out, the folder by which the work is found again")
-    target = str(Path(out).expanduser().absolute()) if out else _new_target(cluster, spec)
+    target = str(folders.target_of(out)) if out else _new_target(cluster, spec)
     if cluster.kind != "existing":  # its workers are on this machine, and see what is here
         folders.check_target(target)
     paths = None if sources is None else _paths(sources)

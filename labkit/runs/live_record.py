@@ -53,6 +53,9 @@ def snapshot(record: RunRecord) -> RunRecord:
     seen.load = list(record.load)
     seen.checkpoints = list(record.checkpoints)
     seen.startup_s = dict(record.startup_s)
+    seen.comm_bytes = {name: dict(sizes) for name, sizes in record.comm_bytes.items()}
+    seen.memory_bytes = dict(record.memory_bytes)
+    seen.emulation = dict(record.emulation)
     seen.recoveries = [dict(entry) for entry in record.recoveries]
     seen.attacks = list(record.attacks)
     seen.leaders = [dict(leader) for leader in record.leaders]

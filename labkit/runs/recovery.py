@@ -90,6 +90,7 @@ class Recovery:
         self._shown = -1  # which of them ``gang`` is
         self._queue_s = queue_s
         self._tries_left = PLACE_TRIES if policy.max_restarts else 0
+        self._hang = HangWatch(job.num_steps)  # of the newest gang
         self._failed: RankFailed | WorkerLost | None = None  # what the ranks are started again for
         record.run = self.run
         try:
@@ -148,6 +149,9 @@ class Recovery:
             recoverable=restarts_left > 0,
             on_failure=self.policy.on_failure,
         )
+        self._hang = HangWatch(
+            self.job.num_steps, start_step=self.job.start_step, step_s=self._hang.step_s
+        )
         settings: dict[str, Any] = {
             "run": supervision.gang,
             "per_replica": plan.pp * plan.tp,
@@ -156,7 +160,7 @@ class Recovery:
             "on_placed": self._on_placed,
             "on_end": self._take_end,
             "origin_s": self._origin_s,
-            "hang": HangWatch(self.job.num_steps),
+            "hang": self._hang,
             "supervision": supervision,
         }
         self._num_starts += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,4 +19,7 @@ def test_leaders_that_are_killed_have_successors_and_terms_one_leader() -> None:
     killed, stopped, terms = done.stdout.splitlines()
     assert killed.startswith("SIGKILL: 4 leaders")
     assert stopped.startswith("SIGSTOP: 1 leaders")
-    assert terms == "6 terms; terms with two leaders [], with two that committed []"
+    # A machine that is busy for longer than a lease makes a term more.
+    assert re.fullmatch(
+        r"\d+ terms; terms with two leaders \[\], with two that committed \[\]", terms
+    )

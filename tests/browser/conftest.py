@@ -307,11 +307,12 @@ def wait_for_kernel(page: Page, server: Server, watched: Watched) -> None:
     except PageTimeout:
         print(said := f"kernels: {server.ask('GET', '/api/kernels')!r}\n{server.log()}")
         page.reload()
+        watched.errors.clear()
+        watched.dropped.clear()
         try:
             idle.wait_for(timeout=LONG_MS)
         except PageTimeout as error:
             raise AssertionError(f"the page has no idle kernel, loaded twice; {said}") from error
-        watched.errors.clear()
 
 
 @pytest.fixture

@@ -234,40 +234,56 @@ def test_a_rank_that_never_ends_after_its_last_step_is_found() -> None:
 
 
 TIMED_OUT = "RuntimeError: [gloo/unbound_buffer.cc:81] Timed out waiting 120000ms for recv"
+CLOSED_BY_IT = "RuntimeError: [gloo/pair.cc:522] Application timeout caused pair closure"
 BROKEN = "RuntimeError: [gloo/pair.cc:547] Connection closed by peer [127.0.0.1]:4711"
+SLOW_LINK = "ConnectionError: Connection timed out"
 
 
 @pytest.mark.parametrize(
-    ("error", "behind", "cause", "blamed"),
+    ("complaints", "answers", "cause", "blamed", "why"),
     [
-        (TIMED_OUT, 1, "hung", 1),  # it has not come to the collective in which the other gave up
-        (TIMED_OUT, 0, "peers_lost", 0),  # it has
-        (BROKEN, 1, "peers_lost", 0),
+        # It has not come to the collective in which another one gave up.
+        ({0: TIMED_OUT}, {0: 4, 1: 3}, "hung", 1, "rank 0 gave up waiting for it; 1 collectives"),
+        # A neighbour, whose connection broke when that one did so, was heard first.
+        ({2: BROKEN, 0: CLOSED_BY_IT}, {0: 4, 1: 3, 2: 4}, "hung", 1, "rank 0 gave up waiting"),
+        # It does not even answer.
+        ({0: TIMED_OUT, 2: BROKEN}, {0: 4, 2: 4}, "hung", 1, "for it; it does not answer"),
+        # All are in the same collective, or it is the network, which nobody is asked about.
+        ({0: TIMED_OUT}, {0: 4, 1: 4, 2: 4}, "peers_lost", 0, "Timed out"),
+        ({0: TIMED_OUT, 1: BROKEN}, {0: 4, 1: 3, 2: 4}, "peers_lost", 0, "Timed out"),
+        ({0: BROKEN}, {0: 4, 1: 3}, "peers_lost", 0, "closed by peer"),
+        ({0: SLOW_LINK}, {0: 4, 1: 3}, "peers_lost", 0, "Connection timed out"),
     ],
 )
 def test_a_rank_that_others_gave_up_waiting_for_is_blamed(
-    monkeypatch: pytest.MonkeyPatch, error: str, behind: int, cause: str, blamed: int
+    monkeypatch: pytest.MonkeyPatch,
+    complaints: dict[int, str],
+    answers: dict[int, int],
+    cause: str,
+    blamed: int,
+    why: str,
 ) -> None:
-    monkeypatch.setattr("labkit.cluster.gang_watch.PEERS_S", 0.2)
+    monkeypatch.setattr("labkit.cluster.lost_peers.PEERS_S", 0.2)
     monkeypatch.setattr("labkit.cluster.gang_watch.DECISION_S", 0.2)
-    gang = FakeGang(2)
+    gang = FakeGang(max(answers) + 1)
     gang.hang = HangWatch(10)
     gang.hang.begin()
 
     def answer(command: Any) -> None:
         if command == "where":
-            for rank, at in enumerate(("loop.py:5 in meet", "model.py:3 in build")):
-                said = position(at, 3 - behind * rank)
+            for rank, started in answers.items():
+                said = position("model.py:3 in build", started)
                 gang.inbox.put(("events", rank, pickle.dumps([said])))
 
     gang.on_told = answer
-    complaint = {"type": "lost_peers", "why": error, "detail": ""}
-    gang.inbox.put(("events", 0, pickle.dumps([complaint])))
+    for rank, error in complaints.items():
+        complaint = {"type": "lost_peers", "why": error, "detail": f"traceback of {rank}"}
+        gang.inbox.put(("events", rank, pickle.dumps([complaint])))
     assert isinstance(gang.attend(), RankFailed)
     failure = gang.progress.failure
     assert failure is not None
     assert (failure.cause, failure.rank) == (cause, blamed)
-    assert ("where" in gang.told) == (error is TIMED_OUT)
-    if cause == "hung":
-        wanted = "rank 0 gave up waiting for it; 1 collectives behind, at model.py:3 in build"
-        assert failure.why == wanted
+    assert why in failure.why
+    assert failure.detail == ("" if cause == "hung" else f"traceback of {blamed}")
+    asked = {*complaints.values()} & {TIMED_OUT, CLOSED_BY_IT}
+    assert gang.told.count("where") == len(asked)

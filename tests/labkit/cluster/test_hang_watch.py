@@ -98,6 +98,23 @@ def test_what_follows_the_last_step_has_a_deadline_too(step_s: float, given_s: f
     assert watch.due_s == pytest.approx(clock.now_s + given_s)
 
 
+def test_an_attempt_that_has_no_step_left_is_given_what_the_one_before_was() -> None:
+    clock = Clock()
+    watch = HangWatch(10, clock, start_step=10, step_s=2.0)
+    watch.begin()
+    assert watch.after_last
+    assert watch.due_s == pytest.approx(clock.now_s + LAST_STEPS * 2.0)
+
+
+def test_the_steps_of_an_earlier_attempt_do_not_hurry_those_of_fewer_ranks() -> None:
+    clock = Clock()
+    watch = HangWatch(1000, clock, start_step=8, step_s=0.1)
+    watch.begin()
+    clock.now_s += 9.0
+    watch.take(steps(8, 1))
+    assert watch.limit_s == pytest.approx(3 * 9.0)
+
+
 def test_a_run_that_is_slowed_on_purpose_may_be_silent_for_longer() -> None:
     watch, clock = running(0.1)
     watch.expect_slow_steps(8.0)

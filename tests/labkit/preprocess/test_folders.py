@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import SettingError
-from labkit.preprocess.folders import begin_again, discard, make_draft, name_draft, publish
+from labkit.preprocess.folders import (
+    begin_again,
+    discard,
+    make_draft,
+    name_draft,
+    publish,
+    target_of,
+)
 
 
 def finished_draft(target: Path, content: str) -> str:
@@ -48,6 +55,29 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_files_that_came_while_a_dataset_was_made_are_not_touched(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    draft = name_draft(str(target), resumable=True)
+    assert not begin_again(draft, str(target), {"rows": 3})
+    target.mkdir()
+    (target / "thesis.txt").touch()
+    for go_on in (
+        lambda: begin_again(draft, str(target), {"rows": 3}),
+        lambda: publish(draft, str(target)),
+    ):
+        with pytest.raises(SettingError, match="holds files that are no dataset; choose an empty"):
+            go_on()
+    assert [path.name for path in target.iterdir()] == ["thesis.txt"]
+    assert Path(draft).is_dir()
+
+
+def test_a_url_is_no_folder() -> None:
+    for out in ("s3://bucket/set", Path("s3://bucket/set")):
+        with pytest.raises(SettingError, match="is a URL; give a path: shards go to a folder"):
+            target_of(out)
+    assert target_of("data/c:set") == Path.cwd() / "data" / "c:set"
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.touch()
@@ -58,7 +88,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "set"
-    with pytest.raises(SettingError, match=r"cannot write in .*file \(.*\); choose another"):
+    with pytest.raises(SettingError, match=r"file' cannot be written \(file is a file\); choose"):
         make_draft(name_draft(str(target)), str(target))
 
 

@@ -53,8 +53,10 @@ def spring(*here):
     if torch.distributed.is_initialized() and torch.distributed.get_rank() == int(rank):
         if what in here:
             os.unlink(TRAP)
-            while what != "raise":
+            while what == "loop":
                 pass
+            while what == "build":
+                time.sleep(0.1)
             raise KeyError("colour")
 
 def build(input_shape, num_classes):
@@ -200,21 +202,32 @@ def test_a_rank_in_an_endless_loop_is_found_and_replaced(
     assert entry["leader"] == 0
 
 
-def test_a_rank_that_never_ends_to_build_its_model_is_named_and_replaced(
+@pytest.mark.parametrize("max_restarts", [0, 1])
+def test_a_rank_that_never_ends_to_build_its_model_is_named(
     cluster: Cluster,
     workload: Workload,
     undisturbed: list[float],
     trap: Path,
     monkeypatch: pytest.MonkeyPatch,
+    max_restarts: int,
 ) -> None:
-    monkeypatch.setattr(gang_start, "COLLECTIVE_S", 5.0)
+    monkeypatch.setattr(gang_start, "COLLECTIVE_S", 12.0)
     trap.write_text("build 1")
-    record = labkit.train(workload, PLAN, cluster, steps=STEPS, evaluate=False).wait(SOON_S)
-    assert record.losses == undisturbed
-    (entry,) = record.recoveries
-    assert (entry["cause"], entry["rank"]) == ("hung", 1)
-    assert "rank 0 gave up waiting for it; " in entry["why"]
-    assert "in spring" in entry["why"]
+    run = labkit.train(
+        workload, PLAN, cluster, steps=STEPS, evaluate=False, max_restarts=max_restarts
+    )
+    if max_restarts:
+        record = run.wait(SOON_S)
+        assert record.losses == undisturbed
+        (entry,) = record.recoveries
+        assert (entry["cause"], entry["rank"]) == ("hung", 1)
+        why = entry["why"]
+    else:
+        with pytest.raises(RankFailed, match="rank 1 hung") as failed:
+            run.wait(SOON_S)
+        why = str(failed.value)
+    assert "rank 0 gave up waiting for it; " in why
+    assert "in spring" in why
 
 
 def test_a_rank_that_raises_fails_the_run_at_once(start: Callable[..., Run], trap: Path) -> None:
