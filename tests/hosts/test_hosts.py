@@ -22,6 +22,9 @@ from labkit.preprocess.shards import verify_shards
 from labkit.train.models.fruit import perceptron
 from labkit.workload import WORKLOADS, Workload
 
+TIMEOUT_S = 600  # with the wait for browsers
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
+
 WAIT_S = 120.0
 
 

@@ -18,6 +18,9 @@ from labkit.cluster.rank_context import RankContext
 from labkit.errors import RankFailed
 from labkit.runs.run import Run
 
+TIMEOUT_S = 600  # with the wait for browsers
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
+
 BLIP_S = 1.5
 NOTICED_S = 60.0  # Dask gives up a connection after 12 s here, 30 s by default
 
