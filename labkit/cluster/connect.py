@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from distributed import Client, Security
 
 CONNECT_S = 10.0
-PRINTED = "give the one that the scheduler printed, such as tls://10.0.0.1:8786"
+PRINTED = "give the address that the scheduler printed, such as tls://10.0.0.1:8786"
 
 
 def connect(
