@@ -25,10 +25,10 @@ lab: $(VENV)/.installed-core ## set up and open JupyterLab on the first notebook
 demo: $(VENV)/.installed-core ## set up and run the main job without a browser
 	$(BIN)/labkit demo
 
-# Three processes share the test files, since many tests wait: on two cores, two of them leave a
-# sixth of the time unused. Files stay whole: what a module shares is made once. A process that
+# Four processes share the test files, since many tests wait: on two cores, three of them leave a
+# seventh of the time unused. Files stay whole: what a module shares is made once. A process that
 # crashes ends the run. ARGS="-n 0" runs all in one process.
-SHARED := -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+SHARED := -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A suite that passed leaves a mark with the hash of all files, so that `make check` right after
 # `make test` does not run it again. The hash is taken first: a file that is edited while the tests

@@ -114,10 +114,11 @@ def end_orderly(config: pytest.Config, number: int, frame: object) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The notebooks first, as the longest file; real GPUs last, since notebooks use them, too.
 
-    Hosts come some time after the browser: see ``apart``.
+    Hosts come long after the browser, see ``apart``, and beside what computes: they wait a lot.
     """
-    order = {"notebooks": 0, "browser": 1, "cluster": 2, "hosts": 3, "gpu": 5}
-    items.sort(key=lambda item: order.get(item.path.parent.name, 4))
+    order = {"notebooks": 0, "browser": 1, "hosts": 3, "gpu": 5}
+    order |= dict.fromkeys(("train", "strategies", "stand_in_driver", "widgets"), 4)
+    items.sort(key=lambda item: order.get(item.path.parent.name, 2))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

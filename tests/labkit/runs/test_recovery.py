@@ -211,7 +211,7 @@ def test_a_rank_that_never_ends_to_build_its_model_is_named(
     monkeypatch: pytest.MonkeyPatch,
     max_restarts: int,
 ) -> None:
-    monkeypatch.setattr(gang_start, "COLLECTIVE_S", 12.0)
+    monkeypatch.setattr(gang_start, "COLLECTIVE_S", 8.0)
     trap.write_text("build 1")
     run = labkit.train(
         workload, PLAN, cluster, steps=STEPS, evaluate=False, max_restarts=max_restarts
